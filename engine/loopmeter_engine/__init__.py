@@ -1,0 +1,1 @@
+"""The engine: planner, autoencoder, transformer, sampler and streaming behind one contract."""

@@ -1,0 +1,123 @@
+"""The contract between whoever sells loops and whatever makes them. Torch-free; every engine stands behind it.
+
+Reading order: ``EngineInfo``, ``Plan``, ``Chunk``, ``Engine``. An engine is found by name under the entry-point
+group ``loopmeter.engines`` (see ``registry.py``); the entry point names a callable without arguments that returns
+an ``Engine``. Calls are synchronous and may take seconds: run them in a worker thread, one ``lease`` per device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from loopmeter import LoopRequest
+
+LEASE_CHUNKS_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine is. ``fingerprint`` covers weights, number format, library and device.
+
+    Two leases with equal request, state and fingerprint give equal bytes.
+    """
+
+    name: str
+    version: str
+    fingerprint: str
+    sample_rate_hz: int
+    capabilities: frozenset[str]
+    duration_s_max: float
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What making a request will take: exact, and the same at every call, so that a quote is a price.
+
+    ``request`` is the request with nothing left open (tempo, bars and key filled in). ``chunk_frames[k]`` is the
+    length of chunk k; the sum is ``frames``. PCM is interleaved little-endian, ``channels`` x ``bits`` per frame.
+    """
+
+    request: LoopRequest
+    frames: int
+    sample_rate_hz: int
+    channels: int
+    bits: int
+    chunk_frames: tuple[int, ...]
+    flops: int
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one chunk took. Counted once, when the chunk is made; a replay of stored bytes counts nothing."""
+
+    frames: int
+    steps: int
+    flops: int
+    device_seconds: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One piece of sound. ``state_after`` continues the stream at ``index + 1``, in this process or another."""
+
+    index: int
+    pcm: bytes
+    frames: int
+    usage: Usage
+    state_after: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSheet:
+    """The score behind a request: a Standard MIDI File, and a summary of plain JSON values."""
+
+    midi: bytes
+    summary: dict[str, object]
+
+
+class EngineError(Exception):
+    """Base of what an engine raises on purpose."""
+
+
+class InvalidRequest(EngineError):
+    """The request cannot be made. ``field`` names the culprit; the message says expected, found, and what to do."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class EngineFailed(EngineError):
+    """The engine broke while making a chunk. The same lease may be tried again."""
+
+
+class Engine(Protocol):
+    """Make loops. All methods are pure functions of their arguments and the engine's weights."""
+
+    def info(self) -> EngineInfo: ...
+
+    def plan(self, request: LoopRequest) -> Plan:
+        """Resolve and measure a request without making it. Cheap (a few milliseconds).
+
+        Raises:
+            InvalidRequest: the request asks for what this engine cannot make.
+        """
+        ...
+
+    def score(self, request: LoopRequest) -> ScoreSheet:
+        """The score that ``lease`` will play. Raises as ``plan``."""
+        ...
+
+    def lease(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
+        """Make chunks ``start_chunk .. start_chunk + count - 1`` in order, at most ``LEASE_CHUNKS_MAX``.
+
+        ``state`` is the ``state_after`` of chunk ``start_chunk - 1``; ``None`` at chunk 0, or to have the engine
+        work its way there again. Any split into leases gives the same bytes. Closing the iterator stops the work
+        at the next step. Raises as ``plan``; ``EngineFailed`` when the work broke.
+        """
+        ...

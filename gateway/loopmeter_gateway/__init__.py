@@ -1,0 +1,1 @@
+"""The gateway: keys, prices, quotes, holds, ledger, streaming."""

@@ -1,0 +1,1 @@
+"""Bridges into DAWs and games, over the SDK."""
