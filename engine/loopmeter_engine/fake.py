@@ -1,0 +1,233 @@
+"""A tiny deterministic engine, for tests and for people who write clients: no torch, no weights, no music.
+
+It keeps every promise of ``contract.py`` at no cost: exact frames, a chunk table shaped like the real engine's, a
+state that is really needed, leases that may be split anywhere. Each chunk is one steady tone drawn from a hash chain
+over the request; the score is a metronome.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+import time
+from collections.abc import Callable, Iterator
+
+from loopmeter import LoopRequest
+from loopmeter_engine.contract import (
+    LEASE_CHUNKS_MAX,
+    Chunk,
+    EngineFailed,
+    EngineInfo,
+    InvalidRequest,
+    Plan,
+    ScoreSheet,
+    Usage,
+)
+
+SAMPLE_RATE_HZ = 44_100
+CHUNK_FRAMES = 32_768
+FIRST_CHUNK_FRAMES = 22_528
+DURATION_S_MAX = 300.0
+
+_STEPS = 8
+_FLOPS_PER_FRAME_STEP = 250
+_MEMORY_BYTES = 1 << 20
+_DIGEST_BYTES = 32
+
+
+class FakeEngine:
+    """Make tones behind the engine contract.
+
+    ``chunk_delay_s`` is slept before each chunk, through ``sleep``. ``fail_at_chunk`` raises ``EngineFailed`` instead
+    of making that chunk: every time, or only the first ``fail_times`` times.
+
+    >>> engine = FakeEngine()
+    >>> engine.plan(LoopRequest(prompt="drums", tempo_bpm=120, bars=1)).chunk_frames
+    (22528, 32768, 32768, 136)
+    """
+
+    def __init__(
+        self,
+        *,
+        chunk_delay_s: float = 0.0,
+        fail_at_chunk: int | None = None,
+        fail_times: int | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._chunk_delay_s = chunk_delay_s
+        self._fail_at_chunk = fail_at_chunk
+        self._failures_left: float = math.inf if fail_times is None else fail_times
+        self._sleep = sleep
+
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            name="fake",
+            version="1",
+            fingerprint="fake-1",
+            sample_rate_hz=SAMPLE_RATE_HZ,
+            capabilities=frozenset({"hifi", "midi"}),
+            duration_s_max=DURATION_S_MAX,
+            licence="Apache-2.0",
+        )
+
+    def plan(self, request: LoopRequest) -> Plan:
+        resolved = _resolve(request)
+        frames = _frames(resolved)
+        channels, bits = (2, 24) if resolved.quality == "hifi" else (1, 16)
+        return Plan(
+            request=resolved,
+            frames=frames,
+            sample_rate_hz=SAMPLE_RATE_HZ,
+            channels=channels,
+            bits=bits,
+            chunk_frames=_chunk_table(frames),
+            flops=_flops(resolved, frames),
+            peak_memory_bytes=_MEMORY_BYTES,
+        )
+
+    def score(self, request: LoopRequest) -> ScoreSheet:
+        resolved = _resolve(request)
+        summary: dict[str, object] = {
+            "tempo_bpm": resolved.tempo_bpm,
+            "bars": resolved.bars,
+            "beats_per_bar": resolved.beats_per_bar,
+            "key": resolved.key,
+            "layers": ["drums"],
+        }
+        return ScoreSheet(midi=_metronome(resolved), summary=summary)
+
+    def lease(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
+        plan = self.plan(request)
+        chunks = len(plan.chunk_frames)
+        if not 1 <= count <= LEASE_CHUNKS_MAX:
+            raise ValueError(f"expected a count of 1 to {LEASE_CHUNKS_MAX} chunks, found {count}; split the lease")
+        if not 0 <= start_chunk <= chunks - count:
+            raise ValueError(f"expected chunks inside 0..{chunks - 1}, found {start_chunk}..{start_chunk + count - 1}")
+        identity = hashlib.sha256(plan.request.model_dump_json().encode()).digest()
+        digest = _replay(identity, start_chunk) if state is None else _open_state(identity, start_chunk, state)
+        return self._make(plan, identity, digest, range(start_chunk, start_chunk + count))
+
+    def _make(self, plan: Plan, identity: bytes, digest: bytes, indexes: range) -> Iterator[Chunk]:
+        for index in indexes:
+            if self._chunk_delay_s > 0:
+                self._sleep(self._chunk_delay_s)
+            if index == self._fail_at_chunk and self._failures_left > 0:
+                self._failures_left -= 1
+                raise EngineFailed(f"chunk {index} failed because the engine was built with fail_at_chunk={index}")
+            frames = plan.chunk_frames[index]
+            yield Chunk(
+                index=index,
+                pcm=_tone(digest, frames, plan.channels, plan.bits),
+                frames=frames,
+                usage=_usage(plan.request, frames),
+                state_after=_seal_state(identity, index + 1, _advance(digest)),
+            )
+            digest = _advance(digest)
+
+
+def _resolve(request: LoopRequest) -> LoopRequest:
+    resolved = request.model_copy(
+        update={
+            "tempo_bpm": request.tempo_bpm or 120.0,
+            "bars": request.bars or 4,
+            "key": request.key or "C",
+        }
+    )
+    duration_s = _frames(resolved) / SAMPLE_RATE_HZ
+    if duration_s > DURATION_S_MAX:
+        raise InvalidRequest(
+            "bars" if request.bars is not None else "tempo_bpm",
+            f"expected at most {DURATION_S_MAX:g} s, found {duration_s:.1f} s "
+            f"({resolved.bars} bars of {resolved.beats_per_bar} beats at {resolved.tempo_bpm:g} bpm); "
+            "ask for fewer bars or a faster tempo",
+        )
+    return resolved
+
+
+def _frames(resolved: LoopRequest) -> int:
+    assert resolved.bars is not None and resolved.tempo_bpm is not None
+    return round(resolved.bars * resolved.beats_per_bar * 60.0 / resolved.tempo_bpm * SAMPLE_RATE_HZ)
+
+
+def _chunk_table(frames: int) -> tuple[int, ...]:
+    first = min(FIRST_CHUNK_FRAMES, frames)
+    whole, rest = divmod(frames - first, CHUNK_FRAMES)
+    return (first, *[CHUNK_FRAMES] * whole, *([rest] if rest else []))
+
+
+def _flops(resolved: LoopRequest, frames: int) -> int:
+    return frames * (resolved.steps or _STEPS) * _FLOPS_PER_FRAME_STEP
+
+
+def _usage(resolved: LoopRequest, frames: int) -> Usage:
+    """Figures of a plausible size, equal at every call: this engine has no device to measure."""
+    return Usage(
+        frames=frames,
+        steps=resolved.steps or _STEPS,
+        flops=_flops(resolved, frames),
+        device_seconds=frames / SAMPLE_RATE_HZ / 40,
+        peak_memory_bytes=_MEMORY_BYTES,
+    )
+
+
+# The chain: chunk k is drawn from digest k, digest 0 is the request's, and each digest is the hash of the one before.
+# So chunk k cannot be made without the state after k - 1, or the way there.
+
+
+def _advance(digest: bytes) -> bytes:
+    return hashlib.sha256(digest).digest()
+
+
+def _replay(identity: bytes, start_chunk: int) -> bytes:
+    digest = identity
+    for _ in range(start_chunk):
+        digest = _advance(digest)
+    return digest
+
+
+def _seal_state(identity: bytes, next_chunk: int, digest: bytes) -> bytes:
+    return digest + hashlib.sha256(identity + struct.pack("<I", next_chunk) + digest).digest()
+
+
+def _open_state(identity: bytes, start_chunk: int, state: bytes) -> bytes:
+    digest = state[:_DIGEST_BYTES]
+    if state != _seal_state(identity, start_chunk, digest):
+        raise EngineFailed(
+            f"expected the state after chunk {start_chunk - 1} of this request, found {len(state)} other bytes; "
+            "pass the state_after of that chunk, or None to replay"
+        )
+    return digest
+
+
+def _tone(digest: bytes, frames: int, channels: int, bits: int) -> bytes:
+    """Interleaved little-endian PCM: a steady tone of 110 to 441 Hz at -12 dB, in whole numbers on every machine."""
+    period = 100 + int.from_bytes(digest[:2], "little") % 301
+    half = period / 2
+    scale = 1 << (bits - 3)
+    cycle = bytearray()
+    for step in range(period):
+        # One parabola up, one down: close enough to a sine, and exact.
+        x = step % half / half
+        sample = round(4 * x * (1 - x) * scale) * (1 if step < half else -1)
+        cycle += sample.to_bytes(bits // 8, "little", signed=True) * channels
+    frame_bytes = channels * bits // 8
+    return (bytes(cycle) * (frames // period + 1))[: frames * frame_bytes]
+
+
+def _metronome(resolved: LoopRequest) -> bytes:
+    """A Standard MIDI File, format 0, 480 ticks a beat: one click per beat on the drum channel, accented on the bar."""
+    assert resolved.bars is not None and resolved.tempo_bpm is not None
+    tempo_us = round(60_000_000 / resolved.tempo_bpm)
+    events = [
+        b"\x00\xff\x51\x03" + tempo_us.to_bytes(3, "big"),
+        b"\x00\xff\x58\x04" + bytes((resolved.beats_per_bar, 2, 24, 8)),
+    ]
+    for beat in range(resolved.bars * resolved.beats_per_bar):
+        note, velocity = (76, 112) if beat % resolved.beats_per_bar == 0 else (77, 80)
+        # On for half a beat: 240 ticks, as the variable-length number 81 70.
+        events.append(b"\x00" if beat == 0 else b"\x81\x70")
+        events.append(bytes((0x99, note, velocity)) + b"\x81\x70" + bytes((0x89, note, 0)))
+    events.append(b"\x81\x70\xff\x2f\x00")
+    track = b"".join(events)
+    return b"MThd" + struct.pack(">IHHH", 6, 0, 1, 480) + b"MTrk" + struct.pack(">I", len(track)) + track

@@ -1,0 +1,71 @@
+"""Find engines by name. Listing imports none of them; loading imports exactly one.
+
+An engine is installed by any distribution that names it under the entry-point group ``loopmeter.engines``.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import NamedTuple
+
+from loopmeter_engine.contract import Engine, EngineError
+
+GROUP = "loopmeter.engines"
+
+
+class EngineEntry(NamedTuple):
+    """An installed engine. ``target`` is ``module:callable``, not imported yet."""
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+
+
+class EngineUnavailable(EngineError):
+    """No engine of that name can be loaded. The message names the distribution and what to install."""
+
+
+def engine_names() -> list[EngineEntry]:
+    """Every installed engine, ordered by name. Imports no engine."""
+    return sorted({_entry(point) for point in entry_points(group=GROUP)})
+
+
+def load_engine(name: str) -> Engine:
+    """Import and build the engine called ``name``.
+
+    Raises:
+        EngineUnavailable: no such engine, two of that name, or its import or construction failed (chained).
+    """
+    points = {_entry(point): point for point in entry_points(group=GROUP, name=name)}
+    if not points:
+        known = ", ".join(entry.name for entry in engine_names()) or "none"
+        raise EngineUnavailable(
+            f"expected one of the installed engines ({known}), found {name!r}; install the package that provides it"
+        )
+    if len(points) > 1:
+        owners = ", ".join(f"{entry.distribution} ({entry.target})" for entry in sorted(points))
+        raise EngineUnavailable(f"expected one engine called {name!r}, found {owners}; uninstall all but one")
+    ((entry, point),) = points.items()
+    try:
+        engine: Engine = point.load()()
+    # Whatever a plug-in raises while it starts, the operator needs the name of its package first.
+    except Exception as error:
+        raise EngineUnavailable(
+            f"engine {name!r} of {entry.distribution} {entry.version} ({entry.target}) did not load: "
+            f"{type(error).__name__}: {error}; {_remedy(entry, error)}"
+        ) from error
+    return engine
+
+
+def _entry(point: EntryPoint) -> EngineEntry:
+    distribution = "unknown" if point.dist is None else point.dist.name
+    version = "unknown" if point.dist is None else point.dist.version
+    return EngineEntry(point.name, distribution, version, point.value)
+
+
+def _remedy(entry: EngineEntry, error: Exception) -> str:
+    package = "loopmeter[engine]" if entry.distribution == "loopmeter" else entry.distribution
+    if isinstance(error, ImportError):
+        return f"install what it needs with: pip install '{package}'"
+    return f"reinstall it with: pip install --force-reinstall '{package}'"
