@@ -1,18 +1,23 @@
 """The wire types that client, gateway and engine share. Nothing here does I/O.
 
 Read ``LoopRequest`` first: it is the one description of a loop, from the SDK call over the price to the engine.
+Then ``Quote``, ``Job``, ``ChunkMeter``, ``Problem``. What a client sends forbids unknown fields, what a gateway
+answers ignores them.
 """
 
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 Quality = Literal["standard", "hifi"]
 Layer = Literal["drums", "bass", "chords", "lead", "pad", "fx"]
 Solver = Literal["euler", "heun", "ab2"]
+JobState = Literal["queued", "running", "completed", "cancelled", "failed"]
+ENDED_STATES: frozenset[JobState] = frozenset({"completed", "cancelled", "failed"})
 LAYERS: tuple[Layer, ...] = ("drums", "bass", "chords", "lead", "pad", "fx")
 
 _KEY = re.compile(r"^([A-Ga-g])([#b♯♭]?)\s*(m|min|minor|maj|major)?$")
@@ -53,3 +58,211 @@ class LoopRequest(BaseModel):
         if value is not None and len(set(value)) != len(value):
             raise ValueError(f"expected each layer once, found {list(value)}")
         return value
+
+
+class LoopOrder(LoopRequest):
+    """The body of ``POST /v1/loops``: a request, and the quote whose price it takes.
+
+    A quote may be used for the request that it was made for, and for no other.
+    """
+
+    quote_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class _Answer(BaseModel):
+    """What the gateway answers. Unknown fields are ignored, so that an older client reads a newer gateway."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ResolvedRequest(LoopRequest):
+    """A request as the engine took it, with nothing left open. Unknown fields are ignored, as in every answer."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class QuoteLine(_Answer):
+    """One line of a price: what is paid for, and its tokens (a discount is negative)."""
+
+    text: str
+    tokens: int
+
+
+class Quote(_Answer):
+    """The exact price of a request, before anything is held. A completed job is charged exactly ``tokens``."""
+
+    quote_id: str
+    tokens: int
+    frames: int
+    chunks: int
+    sample_rate_hz: int
+    expires_at: AwareDatetime
+    lines: tuple[QuoteLine, ...] = ()
+    channels: int | None = None
+    bits: int | None = None
+    price_book: str | None = None
+    request: ResolvedRequest | None = None
+
+
+class FieldProblem(_Answer):
+    """One field that is wrong: its name, what was expected, and what came."""
+
+    field: str
+    expected: str
+    found: str = ""
+
+
+class ProblemCode(StrEnum):
+    """The stable codes that clients act on. A gateway may send others: treat those by their status."""
+
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    INSUFFICIENT_TOKENS = "insufficient_tokens"
+    INVALID_REQUEST = "invalid_request"
+    NOT_FOUND = "not_found"
+    QUOTE_UNKNOWN = "quote_unknown"
+    QUOTE_EXPIRED = "quote_expired"
+    QUOTE_MISMATCH = "quote_mismatch"
+    REQUEST_IN_PROGRESS = "request_in_progress"  # 409: the first request with this idempotency key still runs; retry.
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    RATE_LIMITED = "rate_limited"
+    ENGINE_FAILED = "engine_failed"
+    INTERNAL = "internal"
+
+
+class Problem(_Answer):
+    """An error as RFC 9457 describes it, with a stable ``code`` and, for bad input, the fields that are wrong."""
+
+    type: str = "about:blank"
+    title: str = ""
+    status: int
+    detail: str = ""
+    code: str = ProblemCode.INTERNAL.value
+    instance: str | None = None
+    errors: tuple[FieldProblem, ...] = ()
+    request_id: str | None = None
+
+
+class Job(_Answer):
+    """A loop in the making, or made. ``chunks_delivered`` counts chunks that are charged and can be fetched free.
+
+    PCM is interleaved little-endian, ``channels`` x ``bits`` per frame. ``score`` is the planner's summary.
+    """
+
+    id: str
+    state: JobState
+    frames: int
+    chunks: int
+    chunks_delivered: int
+    sample_rate_hz: int
+    channels: int
+    bits: int
+    tokens_quoted: int
+    tokens_charged: int
+    request: ResolvedRequest
+    created_at: AwareDatetime
+    quote_id: str | None = None
+    finished_at: AwareDatetime | None = None
+    error: Problem | None = None
+    score: dict[str, object] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be made or charged."""
+        return self.state in ENDED_STATES
+
+
+class ChunkMeter(_Answer):
+    """What one chunk took and what it cost. Counted once, when the chunk is made; a re-read counts nothing."""
+
+    index: int
+    frames: int
+    tokens: int
+    tokens_total: int  # charged for this job up to and including this chunk
+    flops: int = 0
+    device_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+class Balance(_Answer):
+    """Tokens of a customer: ``available = posted - held``, never negative."""
+
+    available: int
+    held: int
+    posted: int
+
+
+class UsageEntry(_Answer):
+    """One job on the bill, with what it took to make."""
+
+    job: str
+    state: JobState
+    tokens_quoted: int
+    tokens_charged: int
+    chunks_delivered: int
+    created_at: AwareDatetime
+    prompt: str = ""
+    model: str = ""
+    quality: str = ""
+    frames_delivered: int = 0
+    flops: int = 0
+    device_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+class UsagePage(_Answer):
+    """Jobs, newest first. ``next`` is the cursor of the page after this one, ``None`` on the last."""
+
+    entries: tuple[UsageEntry, ...] = ()
+    next: str | None = None
+    tokens_charged: int = 0  # over all jobs of the customer, not just this page
+
+
+class ModelInfo(_Answer):
+    """One model that this key may use."""
+
+    name: str
+    version: str = ""
+    fingerprint: str = ""
+    sample_rate_hz: int
+    duration_s_max: float
+    capabilities: tuple[str, ...] = ()
+    licence: str = ""
+
+
+class ModelPage(_Answer):
+    """The answer of ``GET /v1/models``."""
+
+    models: tuple[ModelInfo, ...] = ()
+
+
+class PeakWindow(_Answer):
+    """Hours of the day at which the price is higher: local times ``HH:MM`` in the price book's time zone."""
+
+    start: str
+    end: str
+    percent: int
+
+
+class PlanInfo(_Answer):
+    """What a plan grants. ``discount_percent`` comes off the price; a higher ``priority`` is served sooner."""
+
+    name: str
+    discount_percent: int = 0
+    priority: int = 0
+    duration_s_max: int = 300
+    models: tuple[str, ...] = ()
+
+
+class PriceBook(_Answer):
+    """The prices in force. Immutable once used: a change makes a new ``version``."""
+
+    name: str
+    version: str
+    included_s: int
+    base_tokens: int
+    extra_tokens_per_s: int  # per started second above ``included_s``
+    hifi_percent: int
+    time_zone: str = "UTC"
+    peaks: tuple[PeakWindow, ...] = ()
+    plans: tuple[PlanInfo, ...] = ()
