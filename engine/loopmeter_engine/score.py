@@ -33,7 +33,7 @@ class Timbre:
     """How one layer sounds: a family of ``FAMILIES[layer]`` and seven macro controls, each 0..1.
 
     ``brightness``: filter cut-off or hammer hardness. ``softness``: slow attack. ``length``: decay and release.
-    ``drive``: saturation. ``space``: reverb and delay send. ``width``: stereo spread. ``level``: -18 dB (0) to 0 dB (1).
+    ``drive``: saturation. ``space``: reverb, delay. ``width``: stereo spread. ``level``: -18 dB (0) to 0 dB (1).
     """
 
     family: str

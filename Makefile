@@ -1,0 +1,62 @@
+# make help lists the targets. Everything runs inside .venv, which is made on first use.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PYTEST_ARGS ?=
+
+.PHONY: help demo test lint format bench soak install system-packages clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(INSTALLED) ## make loops through the SDK and the OSC bridge; leaves WAV, MIDI and bills in demo/
+	$(BIN)/python scripts/demo.py
+
+# pytest comes last, so that the last line of the output is its summary.
+test: lint system-packages ## install, check style, types and imports, run every test
+	$(BIN)/python -m pytest -m "not soak" $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) ## measure speed; prints a table and writes docs/benchmarks.md
+	$(BIN)/python scripts/bench.py
+
+soak: $(INSTALLED) system-packages ## run the long tests that make test leaves out
+	$(BIN)/python -m pytest -m soak --timeout=0 $(PYTEST_ARGS)
+
+install: $(INSTALLED) ## make .venv and install everything, for development
+
+clean: ## remove caches and .venv
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# torch goes first and alone: left to the resolver, its newest build may bring gigabytes of GPU libraries along.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "expected Python 3.11 or newer, found $$($(PYTHON) --version); run: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+# The OSC bridge is tested against liblo's own oscsend and oscdump.
+system-packages:
+	@if ! command -v oscsend >/dev/null || ! command -v oscdump >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends liblo-tools >/dev/null; \
+	  else \
+	    echo "oscsend and oscdump are missing (Debian: apt-get install liblo-tools); their tests will be skipped" >&2; \
+	  fi; \
+	fi
