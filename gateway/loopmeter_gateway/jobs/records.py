@@ -1,0 +1,261 @@
+"""Jobs and their chunks in the database. Every function is one unit of work inside a transaction.
+
+The way of the money: ``order_job`` holds, ``deliver_chunk`` charges, ``end_job`` frees the rest. Job, hold and
+idempotency record are one transaction; so are a chunk's sound, its meter, its charge and the engine's state.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from loopmeter import LoopRequest
+from loopmeter._chunks import ChunkReceived
+from loopmeter._models import ENDED_STATES, ChunkMeter, Job, JobState, Problem
+from loopmeter_engine.contract import Chunk
+from loopmeter_gateway.clock import from_ms
+from loopmeter_gateway.money import ledger
+from loopmeter_gateway.money.price_book import charge_due
+from loopmeter_gateway.money.quotes import Offer, redeem_quote
+from loopmeter_gateway.problems import Refused
+from loopmeter_gateway.tables import chunks, engine_states, jobs
+
+Ended = Literal["completed", "cancelled", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who asks for what, under which idempotency key. ``order_sha256`` covers the whole body."""
+
+    customer_id: str
+    idempotency_key: str
+    order_sha256: bytes
+    request: LoopRequest
+    quote_id: str | None
+    runs_by_itself: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as it stands in the database."""
+
+    id: str
+    customer_id: str
+    hold_id: str
+    quote_id: str | None
+    offer: Offer
+    runs_by_itself: bool
+    state: JobState
+    tokens_charged: int
+    chunks_delivered: int
+    frames_delivered: int
+    error: Problem | None
+    created_at_ms: int
+    finished_at_ms: int | None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED_STATES
+
+    @property
+    def chunk_count(self) -> int:
+        return len(self.offer.chunk_frames)
+
+    def wire(self, score: dict[str, object] | None = None) -> Job:
+        """The job as customers see it."""
+        offer = self.offer
+        return Job(
+            id=self.id,
+            state=self.state,
+            frames=offer.frames,
+            chunks=self.chunk_count,
+            chunks_delivered=self.chunks_delivered,
+            sample_rate_hz=offer.sample_rate_hz,
+            channels=offer.channels,
+            bits=offer.bits,
+            tokens_quoted=offer.tokens,
+            tokens_charged=self.tokens_charged,
+            request=offer.request,
+            created_at=from_ms(self.created_at_ms),
+            quote_id=self.quote_id,
+            finished_at=None if self.finished_at_ms is None else from_ms(self.finished_at_ms),
+            error=self.error,
+            score=score,
+        )
+
+
+def order_job(
+    connection: Connection, order: Order, offer: Offer | None, now_ms: int, hold_expires_at_ms: int
+) -> tuple[JobRecord, bool]:
+    """The one job of an idempotency key, and whether it is new. ``offer`` is the price where no quote is redeemed.
+
+    Raises:
+        Refused: insufficient_tokens, idempotency_key_reused, or as ``redeem_quote``; nothing changed.
+    """
+    same_key = (jobs.c.customer_id == order.customer_id) & (jobs.c.idempotency_key == order.idempotency_key)
+    before = connection.execute(select(jobs).where(same_key)).first()
+    if before is not None:
+        if before.order_sha256 != order.order_sha256:
+            raise Refused(
+                "idempotency_key_reused",
+                f"Idempotency-Key: expected the body of the first request, which made {before.id}, found another; "
+                "use a new key for a new request",
+            )
+        return _record(before), False
+    job_id = "job_" + secrets.token_hex(12)
+    if order.quote_id is not None:
+        offer = redeem_quote(connection, order.quote_id, order.customer_id, order.request, job_id, now_ms)
+    assert offer is not None
+    hold_id = ledger.hold_id(order.customer_id, order.idempotency_key)
+    ledger.hold(connection, hold_id, order.customer_id, offer.tokens, now_ms, hold_expires_at_ms)
+    row = connection.execute(
+        insert(jobs)
+        .values(
+            id=job_id,
+            customer_id=order.customer_id,
+            idempotency_key=order.idempotency_key,
+            order_sha256=order.order_sha256,
+            hold_id=hold_id,
+            quote_id=order.quote_id,
+            offer_json=offer.model_dump_json(),
+            runs_by_itself=order.runs_by_itself,
+            state="queued",
+            tokens_quoted=offer.tokens,
+            tokens_charged=0,
+            chunks_delivered=0,
+            frames_delivered=0,
+            created_at_ms=now_ms,
+        )
+        .returning(jobs)
+    ).one()
+    return _record(row), True
+
+
+def find_job(connection: Connection, job_id: str, customer_id: str) -> JobRecord:
+    """A job of this customer. Raises ``Refused`` not_found, also for the jobs of others."""
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.customer_id == customer_id)).first()
+    if row is None:
+        raise Refused("not_found", f"expected a job of this customer, found none called {job_id!r}")
+    return _record(row)
+
+
+def unfinished_jobs(connection: Connection) -> list[tuple[JobRecord, bytes | None]]:
+    """The jobs that have not ended, oldest first, each with the engine's state after its last delivered chunk."""
+    rows = connection.execute(
+        select(jobs, engine_states.c.state.label("engine_state"))
+        .join_from(jobs, engine_states, isouter=True)
+        .where(jobs.c.state.in_(("queued", "running")))
+        .order_by(jobs.c.number)
+    )
+    return [(_record(row), row.engine_state) for row in rows]
+
+
+def deliver_chunk(connection: Connection, job_id: str, chunk: Chunk, now_ms: int, hold_expires_at_ms: int) -> JobRecord:
+    """Store a chunk and charge it; with the last chunk the job is completed and its hold settled.
+
+    Raises:
+        Refused: job_ended, hold_expired; nothing changed.
+    """
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
+    if row.state in ENDED_STATES:
+        raise Refused("job_ended", f"expected a job that is being made, found {job_id} {row.state}")
+    offer = Offer.model_validate_json(row.offer_json)
+    assert row.chunks_delivered == chunk.index
+    frames_delivered = row.frames_delivered + chunk.frames
+    tokens_total = charge_due(offer.tokens, frames_delivered, offer.frames)
+    tokens = tokens_total - row.tokens_charged
+    last = chunk.index + 1 == len(offer.chunk_frames)
+    ledger.post(connection, row.hold_id, chunk.index, tokens, now_ms, hold_expires_at_ms)
+    connection.execute(
+        insert(chunks).values(
+            job_id=job_id,
+            index=chunk.index,
+            frames=chunk.frames,
+            tokens=tokens,
+            tokens_total=tokens_total,
+            flops=chunk.usage.flops,
+            device_seconds=chunk.usage.device_seconds,
+            peak_memory_bytes=chunk.usage.peak_memory_bytes,
+            delivered_at_ms=now_ms,
+            pcm=chunk.pcm,
+        )
+    )
+    if not last:
+        _keep_state(connection, job_id, chunk)
+    moved = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id)
+        .values(
+            state="running",
+            tokens_charged=tokens_total,
+            chunks_delivered=chunk.index + 1,
+            frames_delivered=frames_delivered,
+        )
+        .returning(jobs)
+    ).one()
+    return end_job(connection, job_id, "completed", now_ms) if last else _record(moved)
+
+
+def _keep_state(connection: Connection, job_id: str, chunk: Chunk) -> None:
+    if chunk.index == 0:
+        connection.execute(insert(engine_states).values(job_id=job_id, state=chunk.state_after))
+    else:
+        connection.execute(
+            update(engine_states).where(engine_states.c.job_id == job_id).values(state=chunk.state_after)
+        )
+
+
+def end_job(
+    connection: Connection, job_id: str, state: Ended, now_ms: int, *, error: Problem | None = None
+) -> JobRecord:
+    """End a job and close its hold; the job as it ended, also if it had ended before, when nothing changes."""
+    row = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state.in_(("queued", "running")))
+        .values(state=state, finished_at_ms=now_ms, error_json=None if error is None else error.model_dump_json())
+        .returning(jobs)
+    ).first()
+    if row is None:
+        return _record(connection.execute(select(jobs).where(jobs.c.id == job_id)).one())
+    ledger.close_hold(connection, row.hold_id, "settled" if state == "completed" else "voided")
+    connection.execute(delete(engine_states).where(engine_states.c.job_id == job_id))
+    return _record(row)
+
+
+def read_chunk(connection: Connection, job_id: str, index: int) -> ChunkReceived:
+    """A delivered chunk, as it goes over the wire."""
+    row = connection.execute(select(chunks).where(chunks.c.job_id == job_id, chunks.c.index == index)).one()
+    return ChunkReceived(pcm=row.pcm, meter=_meter(row))
+
+
+def _meter(row: Any) -> ChunkMeter:
+    return ChunkMeter(
+        index=row.index,
+        frames=row.frames,
+        tokens=row.tokens,
+        tokens_total=row.tokens_total,
+        flops=row.flops,
+        device_seconds=row.device_seconds,
+        peak_memory_bytes=row.peak_memory_bytes,
+    )
+
+
+def _record(row: Any) -> JobRecord:
+    return JobRecord(
+        id=row.id,
+        customer_id=row.customer_id,
+        hold_id=row.hold_id,
+        quote_id=row.quote_id,
+        offer=Offer.model_validate_json(row.offer_json),
+        runs_by_itself=row.runs_by_itself,
+        state=row.state,
+        tokens_charged=row.tokens_charged,
+        chunks_delivered=row.chunks_delivered,
+        frames_delivered=row.frames_delivered,
+        error=None if row.error_json is None else Problem.model_validate_json(row.error_json),
+        created_at_ms=row.created_at_ms,
+        finished_at_ms=row.finished_at_ms,
+    )

@@ -1,0 +1,166 @@
+"""Quotes: an offer is what a request will take and cost; a quote keeps an offer for a while, for one job.
+
+``make_offer`` asks the engine and the price book; the rest are units of work inside a transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Connection, insert, select, update
+
+from loopmeter import LoopRequest
+from loopmeter._models import FieldProblem, PriceBook, Quote, QuoteLine, ResolvedRequest
+from loopmeter_engine.contract import Engine, InvalidRequest
+from loopmeter_gateway.clock import from_ms
+from loopmeter_gateway.money.price_book import price
+from loopmeter_gateway.problems import Refused
+from loopmeter_gateway.tables import quotes
+
+HOUSE_MODEL = "loopmeter"  # What a request asks for by default: the engine that this gateway runs.
+
+
+class Offer(BaseModel):
+    """What a request will take, exactly, and what it costs. Stored with quote and job, and never worked out again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request: ResolvedRequest
+    frames: int
+    sample_rate_hz: int
+    channels: int
+    bits: int
+    chunk_frames: tuple[int, ...]
+    flops: int
+    peak_memory_bytes: int
+    fingerprint: str
+    price_book: str
+    tokens: int
+    lines: tuple[QuoteLine, ...]
+
+
+def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopRequest, at: datetime) -> Offer:
+    """The offer for a request at the moment ``at``. Takes the engine's planning time: milliseconds.
+
+    Raises:
+        Refused: invalid_request, naming the field.
+    """
+    info = engine.info()
+    if request.model not in (HOUSE_MODEL, info.name):
+        raise Refused.field("model", f"one of {', '.join(sorted({HOUSE_MODEL, info.name}))}", request.model)
+    try:
+        plan = engine.plan(request)
+    except InvalidRequest as error:
+        raise Refused(
+            "invalid_request", f"{error.field}: {error}", errors=(field_problem(error.field, str(error)),)
+        ) from error
+    duration_s_max = min(info.duration_s_max, _plan_duration_s_max(book, plan_name))
+    if plan.frames > duration_s_max * plan.sample_rate_hz:
+        raise Refused.field(
+            "bars",
+            f"a loop of at most {duration_s_max:g} s",
+            f"{plan.frames / plan.sample_rate_hz:.2f} s ({plan.request.bars} bars of {plan.request.beats_per_bar} beats "
+            f"at {plan.request.tempo_bpm:g} bpm); ask for fewer bars or a faster tempo",
+        )
+    cost = price(book, frames=plan.frames, sample_rate_hz=plan.sample_rate_hz, quality=request.quality, at=at)
+    return Offer(
+        request=ResolvedRequest.model_validate(plan.request.model_dump()),
+        frames=plan.frames,
+        sample_rate_hz=plan.sample_rate_hz,
+        channels=plan.channels,
+        bits=plan.bits,
+        chunk_frames=plan.chunk_frames,
+        flops=plan.flops,
+        peak_memory_bytes=plan.peak_memory_bytes,
+        fingerprint=info.fingerprint,
+        price_book=f"{book.name}-{book.version}",
+        tokens=cost.tokens,
+        lines=cost.lines,
+    )
+
+
+def _plan_duration_s_max(book: PriceBook, plan_name: str) -> float:
+    limits = [plan.duration_s_max for plan in book.plans if plan.name == plan_name]
+    return limits[0] if limits else 300
+
+
+_EXPECTED_FOUND = re.compile(r"(?:.*?\b)?expected (?P<expected>.+?), found (?P<found>.+)", re.DOTALL)
+
+
+def field_problem(field: str, message: str) -> FieldProblem:
+    """A message of the house form, ``expected this, found that``, in its parts."""
+    parts = _EXPECTED_FOUND.fullmatch(message)
+    if parts is None:
+        return FieldProblem(field=field, expected=message)
+    return FieldProblem(field=field, expected=parts["expected"], found=parts["found"])
+
+
+def request_sha256(request: LoopRequest) -> bytes:
+    """What makes two requests equal: every field but the quote."""
+    return hashlib.sha256(request.model_dump_json(exclude={"quote_id"}).encode()).digest()
+
+
+def create_quote(
+    connection: Connection, customer_id: str, request: LoopRequest, offer: Offer, expires_at_ms: int
+) -> Quote:
+    """Keep an offer until it expires, for one job of one customer."""
+    quote_id = "quo_" + secrets.token_hex(12)
+    connection.execute(
+        insert(quotes).values(
+            id=quote_id,
+            customer_id=customer_id,
+            request_sha256=request_sha256(request),
+            offer_json=offer.model_dump_json(),
+            expires_at_ms=expires_at_ms,
+        )
+    )
+    return Quote(
+        quote_id=quote_id,
+        tokens=offer.tokens,
+        frames=offer.frames,
+        chunks=len(offer.chunk_frames),
+        sample_rate_hz=offer.sample_rate_hz,
+        expires_at=from_ms(expires_at_ms),
+        lines=offer.lines,
+        channels=offer.channels,
+        bits=offer.bits,
+        price_book=offer.price_book,
+        request=offer.request,
+    )
+
+
+def redeem_quote(
+    connection: Connection, quote_id: str, customer_id: str, request: LoopRequest, job_id: str, now_ms: int
+) -> Offer:
+    """The offer behind a quote, which from now on belongs to ``job_id``.
+
+    Raises:
+        Refused: quote_unknown, quote_used, quote_mismatch, quote_expired; nothing changed.
+    """
+    row = connection.execute(select(quotes).where(quotes.c.id == quote_id, quotes.c.customer_id == customer_id)).first()
+    advice = "ask for a new quote"
+    if row is None:
+        raise Refused("quote_unknown", f"quote_id: expected a quote of this customer, found {quote_id!r}; {advice}")
+    if row.job_id is not None:
+        raise Refused("quote_used", f"quote_id: expected an unused quote, found one used for {row.job_id}; {advice}")
+    if row.request_sha256 != request_sha256(request):
+        raise Refused.field(
+            "quote_id", "the quote of this very request", f"{quote_id}, for another one", "quote_mismatch"
+        )
+    if row.expires_at_ms <= now_ms:
+        expired_at = from_ms(row.expires_at_ms).isoformat(timespec="seconds")
+        raise Refused(
+            "quote_expired", f"quote_id: expected a valid quote, found one that expired {expired_at}; {advice}"
+        )
+    connection.execute(update(quotes).where(quotes.c.id == quote_id).values(job_id=job_id))
+    return Offer.model_validate_json(row.offer_json)
+
+
+def forget_quotes(connection: Connection, before_ms: int) -> int:
+    """Delete unused quotes that expired before ``before_ms``; how many."""
+    old = quotes.delete().where(quotes.c.expires_at_ms < before_ms, quotes.c.job_id.is_(None))
+    return connection.execute(old).rowcount

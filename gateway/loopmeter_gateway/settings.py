@@ -1,0 +1,28 @@
+"""Every setting of the gateway, with its default, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a gateway runs. Times are in seconds of the injected clock, but for ``sweep_every_s``: real seconds.
+
+    ``grace_s``: how long a streamed job waits, without making anything, for its reader to come back.
+    ``hold_ttl_s``: a hold that has not moved for so long expires. ``lease_chunks``: how far the engine may run
+    ahead of the reader. ``cache_bytes_max``: encoded files kept under ``data``, oldest dropped first.
+    """
+
+    db: str = "sqlite:///loopmeter.db"
+    data: Path = Path("loopmeter-data")
+    price_book: str = "standard"
+    quote_ttl_s: int = 300
+    grace_s: float = 30.0
+    hold_ttl_s: int = 3600
+    lease_chunks: int = 4
+    keep_alive_s: float = 10.0
+    sweep_every_s: float = 1.0
+    body_bytes_max: int = 1_000_000
+    cache_bytes_max: int = 1 << 30
