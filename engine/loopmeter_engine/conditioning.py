@@ -1,0 +1,221 @@
+"""From a score to what the transformer reads: features per latent frame, and one vector for the whole loop.
+
+The same functions serve training and generation, batched, on any device. Times wrap around the loop, so a crop may
+start anywhere and run on for as many rounds as it likes. Onsets keep their place inside the 46 ms frame: they are
+spread linearly over four slots per frame, from which the exact time can be read back.
+
+Reading order: ``Events``, ``events_of``, ``frame_features``, ``global_features``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from loopmeter import LAYERS
+from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from loopmeter_engine.planner.names import GENRES
+from loopmeter_engine.score import DRUMS, FAMILIES, FX_KINDS, MACROS, TONAL_LAYERS, Score
+
+FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
+PITCH_MIN, PITCHES = 24, 80  # MIDI 24..103; notes outside are folded in by octaves.
+SLOTS = 4
+GENRE_SLOTS = 32  # Room for genres to come without a change of shape.
+
+_NOTE_ROWS = len(TONAL_LAYERS) * PITCHES
+FRAME_CHANNELS = 2 * _NOTE_ROWS + SLOTS * (len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)) + 2 * len(FX_KINDS) + 4
+_FAMILY_COUNT = sum(len(families) for families in FAMILIES.values())
+GLOBAL_CHANNELS = len(LAYERS) + _FAMILY_COUNT + len(LAYERS) * len(MACROS) + GENRE_SLOTS + 2
+
+
+@dataclass(frozen=True)
+class Events:
+    """A batch of scores as padded tensors, times in seconds. Padding has velocity 0.
+
+    ``notes`` (B, E, 4): row in the piano roll, onset, duration, velocity. ``onsets`` (B, H, 3): row among layers,
+    drums and effects, onset, velocity. ``fx`` (B, X, 4): kind, onset, duration, velocity. ``loop_s`` and ``beat_s``
+    (B,), ``bar_s`` (B,).
+    """
+
+    notes: Tensor
+    onsets: Tensor
+    fx: Tensor
+    loop_s: Tensor
+    beat_s: Tensor
+    bar_s: Tensor
+
+
+def events_of(scores: Sequence[Score], device: torch.device | str = "cpu") -> Events:
+    """The events of scores, restricted to the layers that each score plays."""
+    notes, onsets, fx = [], [], []
+    for score in scores:
+        beat = 60.0 / score.tempo_bpm
+        rows_n, rows_o, rows_f = [], [], []
+        for note in score.notes:
+            if note.layer not in score.timbres:
+                continue
+            layer = TONAL_LAYERS.index(note.layer)
+            pitch = note.pitch - PITCH_MIN
+            pitch = pitch % 12 if pitch < 0 else pitch if pitch < PITCHES else PITCHES - 12 + (pitch - PITCHES) % 12
+            rows_n.append((layer * PITCHES + pitch, note.onset_beats * beat, note.duration_beats * beat, note.velocity))
+            rows_o.append((layer, note.onset_beats * beat, note.velocity))
+        if "drums" in score.timbres:
+            rows_o += [
+                (len(TONAL_LAYERS) + DRUMS.index(hit.drum), hit.onset_beats * beat, hit.velocity) for hit in score.hits
+            ]
+        if "fx" in score.timbres:
+            for event in score.fx:
+                kind = FX_KINDS.index(event.kind)
+                onset = event.onset_beats * beat
+                rows_f.append((kind, onset, event.duration_beats * beat, event.velocity))
+                rows_o.append((len(TONAL_LAYERS) + len(DRUMS) + kind, onset, event.velocity))
+        notes.append(rows_n)
+        onsets.append(rows_o)
+        fx.append(rows_f)
+    per_beat = torch.tensor([60.0 / score.tempo_bpm for score in scores], dtype=torch.float64)
+    loop = torch.tensor([score.duration_s for score in scores], dtype=torch.float64)
+    bar = per_beat * torch.tensor([score.beats_per_bar for score in scores])
+    return Events(
+        *(_padded(rows, width).to(device) for rows, width in ((notes, 4), (onsets, 3), (fx, 4))),
+        *(value.to(device) for value in (loop, per_beat, bar)),
+    )
+
+
+def _padded(batch: list[list[tuple[float, ...]]], width: int) -> Tensor:
+    longest = max(1, *(len(rows) for rows in batch)) if batch else 1
+    out = torch.zeros(len(batch), longest, width, dtype=torch.float64)
+    for index, rows in enumerate(batch):
+        if rows:
+            out[index, : len(rows)] = torch.tensor(rows, dtype=torch.float64)
+    return out
+
+
+def frame_features(events: Events, start_s: Tensor, frames: int) -> Tensor:
+    """(B, frames, FRAME_CHANNELS) for the window of latent frames that starts at ``start_s`` (B,) in the loop."""
+    batch, device = len(start_s), start_s.device
+    start = start_s.double()
+    rolls = _coverage(events.notes, events.loop_s, start, frames, _NOTE_ROWS, ramp=False)
+    fx = _coverage(events.fx, events.loop_s, start, frames, len(FX_KINDS), ramp=False)
+    ramp = _coverage(events.fx, events.loop_s, start, frames, len(FX_KINDS), ramp=True)
+    onset_rows = len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)
+    fine = _onsets(events.onsets, events.loop_s, start, frames * SLOTS, onset_rows, SLOTS)
+    fine = fine.reshape(batch, frames, SLOTS * onset_rows)
+    notes = events.notes[..., [0, 1, 3]]
+    coarse = _onsets(notes, events.loop_s, start, frames, _NOTE_ROWS, 1)
+    time = start[:, None] + (torch.arange(frames, device=device) + 0.5) * FRAME_S
+    phases = [2 * math.pi * time / period[:, None] for period in (events.beat_s, events.bar_s)]
+    clock = torch.stack([wave for phase in phases for wave in (phase.sin(), phase.cos())], -1).float()
+    return torch.cat([rolls, coarse, fine, fx, ramp, clock], -1)
+
+
+def _rounds(onset: Tensor, extent: Tensor, loop_s: Tensor, start: Tensor, span_s: float) -> tuple[Tensor, Tensor]:
+    """Every round of the loop in which an event [onset, onset + extent) may touch [start, start + span_s).
+
+    Gives positions in seconds after ``start`` (B, E, R), and whether each is wanted at all.
+    """
+    longest = float(extent.max()) if extent.numel() else 0.0
+    shortest_loop = float(loop_s.min())
+    rounds = math.ceil((span_s + longest) / shortest_loop) + 2
+    first = torch.floor((start[:, None] - onset - extent) / loop_s[:, None])  # (B, E)
+    index = first[..., None] + torch.arange(rounds, device=start.device)
+    position = onset[..., None] + index * loop_s[:, None, None] - start[:, None, None]
+    return position, (position < span_s) & (position + extent[..., None] > -1e-9)
+
+
+def _onsets(events: Tensor, loop_s: Tensor, start: Tensor, cells: int, rows: int, slots: int) -> Tensor:
+    """(B, cells, rows): velocity at each onset. With several slots per frame an onset is shared by two neighbours."""
+    row, onset, velocity = events[..., 0].long(), events[..., 1], events[..., 2]
+    cell_s = FRAME_S / slots
+    position, wanted = _rounds(onset, torch.zeros_like(onset), loop_s, start - cell_s, (cells + 2) * cell_s)
+    place = (position - cell_s) / cell_s - (0.5 if slots > 1 else 0.0)
+    cell = torch.floor(place)
+    right = (place - cell) if slots > 1 else torch.zeros_like(place)
+    out = torch.zeros(len(start) * cells * rows, dtype=torch.float32, device=start.device)
+    value = velocity[..., None] * wanted
+    for shift, share in ((0, 1 - right), (1, right)):
+        target = cell + shift
+        inside = (target >= 0) & (target < cells)
+        flat = torch.arange(len(start), device=start.device)[:, None, None] * cells + target.clamp(0, cells - 1).long()
+        flat = flat * rows + row[..., None]
+        out.scatter_add_(0, flat.flatten(), (value * share * inside).float().flatten())
+    return out.reshape(len(start), cells, rows)
+
+
+def _coverage(events: Tensor, loop_s: Tensor, start: Tensor, frames: int, rows: int, *, ramp: bool) -> Tensor:
+    """(B, frames, rows): the share of each frame in which a row sounds, times velocity.
+
+    With ``ramp``: how far each event has come, 0 to 1, at the frame's middle. Steps at fractional frames are written
+    as differences and summed up.
+    """
+    row, onset, duration, velocity = events[..., 0].long(), events[..., 1], events[..., 2], events[..., 3]
+    position, wanted = _rounds(onset, duration, loop_s, start, frames * FRAME_S)
+    value = velocity[..., None] * wanted
+    base = torch.arange(len(start), device=start.device)[:, None, None]
+    if ramp:
+        time = (torch.arange(frames, device=start.device) + 0.5) * FRAME_S
+        since = time[:, None, None, None] - position  # (F, B, E, R)
+        progress = since / duration.clamp(min=1e-6)[..., None]
+        level = (progress * ((progress >= 0) & (progress < 1)) * value).sum(-1)  # (F, B, E)
+        out = torch.zeros(len(start), frames, rows, device=start.device)
+        return out.scatter_add_(2, row[:, None].expand(-1, frames, -1), level.permute(1, 0, 2).float())
+    out = torch.zeros(len(start) * (frames + 2) * rows, dtype=torch.float32, device=start.device)
+    for edge, sign in ((position, 1.0), (position + duration[..., None], -1.0)):
+        place = (edge / FRAME_S).clamp(0, frames)
+        cell = torch.floor(place)
+        late = place - cell
+        for shift, share in ((0, 1 - late), (1, late)):
+            flat = (base * (frames + 2) + cell.long() + shift) * rows + row[..., None]
+            out.scatter_add_(0, flat.flatten(), (sign * value * share).float().flatten())
+    return out.reshape(len(start), frames + 2, rows).cumsum(1)[:, :frames]
+
+
+def global_features(scores: Sequence[Score]) -> Tensor:
+    """(B, GLOBAL_CHANNELS): which layers play, on what, in which genre, how fast."""
+    out = torch.zeros(len(scores), GLOBAL_CHANNELS)
+    for index, score in enumerate(scores):
+        row: list[float] = [float(layer in score.timbres) for layer in LAYERS]
+        for layer in LAYERS:
+            timbre = score.timbres.get(layer)
+            row += [float(timbre is not None and timbre.family == family) for family in FAMILIES[layer]]
+        for layer in LAYERS:
+            timbre = score.timbres.get(layer)
+            row += [0.0 if timbre is None else 2 * getattr(timbre, macro) - 1 for macro in MACROS]
+        genre = [0.0] * GENRE_SLOTS
+        if score.genre in GENRES:
+            genre[GENRES.index(score.genre)] = 1.0
+        row += [*genre, math.log2(score.tempo_bpm / 120.0), score.beats_per_bar / 4 - 1]
+        out[index] = torch.tensor(row)
+    return out
+
+
+def restrict(events: Events, full: Tensor, active: Tensor) -> tuple[Events, Tensor]:
+    """Events and global features of whole scores, cut down to the layers with ``active`` (B, 6) of 0 or 1.
+
+    Equal to starting from scores with fewer timbres; for training, where it must not touch Python objects.
+    """
+    tonal = torch.tensor([LAYERS.index(layer) for layer in TONAL_LAYERS], device=active.device)
+    drums, fx = LAYERS.index("drums"), LAYERS.index("fx")
+    by_onset_row = torch.cat(
+        [
+            tonal,
+            torch.full((len(DRUMS),), drums, device=active.device),
+            torch.full((len(FX_KINDS),), fx, device=active.device),
+        ]
+    )
+    notes, onsets, effects = events.notes.clone(), events.onsets.clone(), events.fx.clone()
+    note_layer = tonal[(notes[..., 0].long() // PITCHES)]
+    notes[..., 3] *= active.gather(1, note_layer)
+    onsets[..., 2] *= active.gather(1, by_onset_row[onsets[..., 0].long()])
+    effects[..., 3] *= active[:, fx : fx + 1]
+    owner = [*range(len(LAYERS))]
+    for index, layer in enumerate(LAYERS):
+        owner += [index] * len(FAMILIES[layer])
+    for index in range(len(LAYERS)):
+        owner += [index] * len(MACROS)
+    mask = active[:, torch.tensor(owner, device=active.device)].to(full.dtype)
+    shown = torch.cat([full[:, : len(owner)] * mask, full[:, len(owner) :]], -1)
+    return Events(notes, onsets, effects, events.loop_s, events.beat_s, events.bar_s), shown

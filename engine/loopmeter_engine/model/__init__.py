@@ -1,0 +1,1 @@
+"""The networks: autoencoder, transformer, and the flow between noise and latents."""

@@ -1,0 +1,201 @@
+"""The training material: rendered on many cores into a folder, and served from there in batches on one device.
+
+A clip is the events of a score, captions of it, and its stems as 16 bit samples. Mixing happens per batch, with a random
+choice of layers, so that one rendering serves as many different loops. New shards may appear while training runs.
+
+    python -m loopmeter_engine.training.corpus DIR --minutes 6 --processes 16 --first-seed 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from loopmeter import LAYERS
+from loopmeter_engine.conditioning import Events, events_of, frame_features, global_features, restrict
+from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from loopmeter_engine.planner.variety import training_score
+from loopmeter_engine.text.captions import caption
+from loopmeter_engine.text.encoder import TextEncoder
+from loopmeter_engine.training.synth.render import render_stems
+
+HELDOUT_SEEDS = 1000  # Seeds below this are never trained on.
+SHARD_CLIPS = 12
+_CAPTIONS = 4  # Wordings kept per clip.
+
+
+def render_worker(folder: Path, first_seed: int, stride: int, deadline: float) -> None:
+    """Render every ``stride``-th seed into shards until ``deadline`` (``time.time()`` clock).
+
+    A shard is an array file (samples and events of its clips) and, written last, an index with captions.
+    """
+    torch.set_num_threads(1)
+    seed = first_seed
+    while time.time() < deadline:
+        clips: list[dict[str, object]] = []
+        arrays: dict[str, np.ndarray] = {}
+        name = f"shard-{seed:08d}"
+        for number in range(SHARD_CLIPS):
+            score = training_score(seed)
+            stems = render_stems(score, seed)
+            layers = [layer for layer in LAYERS if layer in stems]
+            pcm = np.stack([stems[layer] for layer in layers])
+            arrays[f"{number}_stems"] = (pcm * 32767).clip(-32768, 32767).astype(np.int16)
+            events = events_of([score])
+            arrays |= {f"{number}_{part}": getattr(events, part)[0].numpy() for part in ("notes", "onsets", "fx")}
+            arrays[f"{number}_times"] = np.array([float(events.loop_s), float(events.beat_s), float(events.bar_s)])
+            arrays[f"{number}_style"] = global_features([score])[0].numpy()
+            captions = [caption(score, np.random.default_rng((seed, n))) for n in range(_CAPTIONS)]
+            clips.append({"seed": seed, "layers": layers, "captions": captions})
+            seed += stride
+        np.savez(folder / f"{name}.tmp.npz", **arrays)
+        (folder / f"{name}.tmp.npz").rename(folder / f"{name}.npz")
+        (folder / f"{name}.tmp").write_text(json.dumps(clips))
+        (folder / f"{name}.tmp").rename(folder / f"{name}.json")
+
+
+@dataclass
+class Clip:
+    stems: Tensor  # (layers, 2, N) int16 on the device
+    layers: list[int]  # The layers of the stems, as places in LAYERS.
+    notes: Tensor
+    onsets: Tensor
+    fx: Tensor
+    times_s: tuple[float, float, float]  # loop, beat, bar
+    full: Tensor  # (GLOBAL_CHANNELS,)
+    text: Tensor  # (captions, 384)
+
+
+@dataclass
+class Batch:
+    pcm: Tensor  # (B, 2, samples)
+    features: Tensor | None  # (B, T + 2 margin, FRAME_CHANNELS)
+    style: Tensor | None  # (B, GLOBAL_CHANNELS)
+    text: Tensor | None  # (B, 384)
+
+
+class Corpus:
+    """Clips of a folder on a device. ``rng`` state is part of a training checkpoint."""
+
+    def __init__(
+        self, folder: Path, device: torch.device, *, seed: int = 0, encoder: TextEncoder | None = None
+    ) -> None:
+        self.folder, self.device, self.encoder = folder, device, encoder
+        self.rng = np.random.default_rng(seed)
+        self.clips: list[Clip] = []
+        self.loaded: set[str] = set()
+
+    def refresh(self, at_most: int = 10_000) -> int:
+        """Load shards that appeared since; returns the number of clips."""
+        for index_path in sorted(self.folder.glob("shard-*.json")):
+            if index_path.name in self.loaded:
+                continue
+            if at_most <= 0:
+                break
+            at_most -= 1
+            self.loaded.add(index_path.name)
+            self._load(index_path)
+        return len(self.clips)
+
+    def _load(self, index_path: Path) -> None:
+        entries = json.loads(index_path.read_text())
+        if self.encoder is None:
+            vectors = torch.zeros(len(entries), 1, 384, device=self.device)
+        else:
+            lines = [line for entry in entries for line in entry["captions"]]
+            vectors = self.encoder.encode(lines).reshape(len(entries), _CAPTIONS, -1).to(self.device)
+        with np.load(index_path.with_suffix(".npz")) as arrays:
+            for number, entry in enumerate(entries):
+                part = {
+                    name: torch.from_numpy(arrays[f"{number}_{name}"]).to(self.device)
+                    for name in ("stems", "notes", "onsets", "fx", "style")
+                }
+                loop_s, beat_s, bar_s = (float(value) for value in arrays[f"{number}_times"])
+                layers = [LAYERS.index(layer) for layer in entry["layers"]]
+                self.clips.append(
+                    Clip(
+                        part["stems"],
+                        layers,
+                        part["notes"],
+                        part["onsets"],
+                        part["fx"],
+                        (loop_s, beat_s, bar_s),
+                        part["style"],
+                        vectors[number],
+                    )
+                )
+
+    def batch(self, size: int, frames: int, *, margin: int = 0, score_margin: int | None = None) -> Batch:
+        """``size`` random crops of ``frames + 2 margin`` latent frames, anywhere in a loop, in any choice of layers.
+
+        With ``score_margin`` also the conditions of the inner ``frames``, ``score_margin`` more on both sides.
+        """
+        picked = [self.clips[int(self.rng.integers(len(self.clips)))] for _ in range(size)]
+        samples = (frames + 2 * margin) * FRAME_SAMPLES
+        steps = torch.arange(samples, device=self.device)
+        pcm, actives, starts = [], [], []
+        for clip in picked:
+            frames_in_loop = clip.stems.shape[-1]
+            start = int(self.rng.integers(frames_in_loop))
+            present = keep = clip.layers
+            if len(present) > 1 and self.rng.random() < 0.45:
+                count = int(self.rng.integers(1, len(present)))
+                keep = sorted(int(index) for index in self.rng.choice(present, count, replace=False))
+            rows = torch.tensor([present.index(index) for index in keep], device=self.device)
+            chosen = clip.stems.index_select(0, rows).index_select(2, (start + steps) % frames_in_loop)
+            pcm.append(chosen.float().sum(0))
+            active = torch.zeros(len(LAYERS))
+            active[keep] = 1
+            actives.append(active)
+            starts.append((start + margin * FRAME_SAMPLES) / SAMPLE_RATE_HZ)
+        stereo = torch.stack(pcm) / 32768
+        if score_margin is None:
+            return Batch(stereo, None, None, None)
+        times = torch.tensor([clip.times_s for clip in picked], dtype=torch.float64).to(self.device)
+        events = Events(
+            pad_sequence([clip.notes for clip in picked], True),
+            pad_sequence([clip.onsets for clip in picked], True),
+            pad_sequence([clip.fx for clip in picked], True),
+            times[:, 0], times[:, 1], times[:, 2],
+        )  # fmt: skip
+        active = torch.stack(actives).to(self.device)
+        events, style = restrict(events, torch.stack([clip.full for clip in picked]), active.double())
+        begin = (
+            torch.tensor(starts, dtype=torch.float64).to(self.device) - score_margin * FRAME_SAMPLES / SAMPLE_RATE_HZ
+        )
+        features = frame_features(events, begin, frames + 2 * score_margin)
+        text = torch.stack([clip.text[int(self.rng.integers(len(clip.text)))] for clip in picked])
+        return Batch(stereo, features, style.float(), text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--first-seed", type=int, default=HELDOUT_SEEDS)
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.time() + 60 * args.minutes
+    context = multiprocessing.get_context("spawn")
+    workers = [
+        context.Process(target=render_worker, args=(args.folder, args.first_seed + n, args.processes, deadline))
+        for n in range(args.processes)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+if __name__ == "__main__":
+    main()
