@@ -1,0 +1,1 @@
+"""Understanding prompts: an explicit reading of the words, and a sentence encoder for what the words only suggest."""
