@@ -1,0 +1,130 @@
+"""What each request does, over the SDK. One coroutine per address; answers go out through ``reply``.
+
+Reading order: ``Work``, ``loop``, then the small ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from loopmeter import AsyncLoopmeter, LoopNotCompleted, LoopRequest, StreamStarted, wav_header, wav_padding
+from loopmeter_integrations.osc._addresses import PROTOCOL, Value
+from loopmeter_integrations.osc._files import AtomicFile, safe_name
+
+# The request's own names for the arguments that the protocol calls otherwise.
+FIELD_OF_ARGUMENT = {"bpm": "tempo_bpm"}
+_NOT_OF_THE_REQUEST = frozenset({"id", "max_tokens", "reply_port"})
+
+
+@dataclass
+class Work:
+    """One request in the making. ``reply`` takes an address and the values behind the id.
+
+    ``cancel_wanted`` is set by a cancel; ``job`` is known from the moment that the gateway has accepted the loop.
+    """
+
+    client: AsyncLoopmeter
+    folder: Path
+    values: Mapping[str, Value]
+    reply: Callable[..., None]
+    cancel_wanted: bool = False
+    job: str | None = None
+
+
+async def hello(work: Work) -> None:
+    models = await work.client.models()
+    engine = models[0].name if models else "none"
+    work.reply("/loopmeter/welcome", version("loopmeter"), engine, PROTOCOL)
+
+
+async def balance(work: Work) -> None:
+    found = await work.client.balance()
+    work.reply("/loopmeter/balance", found.available, found.held)
+
+
+async def quote(work: Work) -> None:
+    priced = await work.client.quote(_prompt(work), **_options(work))
+    work.reply("/loopmeter/quoted", priced.tokens, priced.frames, priced.chunks)
+
+
+async def loop(work: Work) -> None:
+    """Quote, order, write as it comes. The folder is tried first: nothing is charged for a disk that is full."""
+    with (
+        await asyncio.to_thread(AtomicFile, work.folder) as wav,
+        await asyncio.to_thread(AtomicFile, work.folder) as midi,
+    ):
+        try:
+            await _make(work, wav, midi)
+        except LoopNotCompleted as ended:
+            if ended.state != "cancelled":
+                raise
+            work.reply("/loopmeter/cancelled", ended.tokens_charged)
+
+
+async def _make(work: Work, wav: AtomicFile, midi: AtomicFile) -> None:
+    prompt, options = _prompt(work), _options(work)
+    priced = await work.client.quote(prompt, **options)
+    if work.cancel_wanted:
+        work.reply("/loopmeter/cancelled", 0)
+        return
+    limit = work.values.get("max_tokens")
+    max_tokens = limit if isinstance(limit, int) else None
+    async with work.client.loops.stream(prompt, quote=priced, max_tokens=max_tokens, **options) as stream:
+        started = stream.started
+        work.job = started.job
+        work.reply("/loopmeter/accepted", started.job, priced.tokens)
+        if work.cancel_wanted:
+            await cancel(work)
+        await asyncio.to_thread(wav.write, _header(started))
+        async for chunk in stream:
+            await asyncio.to_thread(wav.write, chunk.pcm)
+            work.reply("/loopmeter/progress", chunk.index + 1, started.chunks, chunk.meter.tokens_total)
+        await asyncio.to_thread(wav.write, wav_padding(started.frames, started.channels, started.bits))
+        midi.write(await work.client.loops.midi(started.job))
+    name = safe_name(str(work.values["id"]), started.job)
+    wav_path = await asyncio.to_thread(wav.commit, f"{name}.wav")
+    midi_path = await asyncio.to_thread(midi.commit, f"{name}.mid")
+    bpm = work.values["bpm"]
+    work.reply("/loopmeter/ready", str(wav_path), str(midi_path), started.frames, bpm, stream.tokens_charged)
+
+
+async def cancel(work: Work) -> None:
+    """Stop the job at the gateway. ``loop`` then meets the end of its stream and answers."""
+    work.cancel_wanted = True
+    if work.job is not None:
+        await work.client.loops.cancel(work.job)
+
+
+WORK_OF_ADDRESS: dict[str, Callable[[Work], Coroutine[Any, Any, None]]] = {
+    "/loopmeter/hello": hello,
+    "/loopmeter/quote": quote,
+    "/loopmeter/loop": loop,
+    "/loopmeter/balance": balance,
+}
+
+
+def _prompt(work: Work) -> str:
+    return str(work.values["prompt"])
+
+
+def _options(work: Work) -> dict[str, Any]:
+    """The keyword arguments of the SDK. It checks them and names what is wrong, as for every caller."""
+    options: dict[str, Any] = {
+        FIELD_OF_ARGUMENT.get(name, name): value
+        for name, value in work.values.items()
+        if name not in _NOT_OF_THE_REQUEST and name != "prompt"
+    }
+    assert options.keys() <= LoopRequest.model_fields.keys()
+    options["key"] = options["key"] or None
+    if "layers" in options:
+        options["layers"] = tuple(layer.strip() for layer in options["layers"].split(","))
+    return options
+
+
+def _header(started: StreamStarted) -> bytes:
+    return wav_header(started.frames, started.sample_rate_hz, started.channels, started.bits)
