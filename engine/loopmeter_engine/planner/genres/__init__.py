@@ -1,0 +1,14 @@
+"""What each genre plays: tables, one module per family of styles, joined here by name."""
+
+from __future__ import annotations
+
+from loopmeter_engine.planner.genres.band import BAND
+from loopmeter_engine.planner.genres.club import CLUB
+from loopmeter_engine.planner.genres.hiphop import HIPHOP
+from loopmeter_engine.planner.genres.model import DrumFill, DrumPattern, Genre, Sound
+from loopmeter_engine.planner.genres.scenes import SCENES
+from loopmeter_engine.planner.genres.soundsystem import SOUNDSYSTEM
+
+GENRE_BOOK: dict[str, Genre] = {g.name: g for g in (*HIPHOP, *CLUB, *SOUNDSYSTEM, *BAND, *SCENES)}
+
+__all__ = ["GENRE_BOOK", "DrumFill", "DrumPattern", "Genre", "Sound"]
