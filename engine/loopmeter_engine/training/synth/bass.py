@@ -66,16 +66,16 @@ def fm(tone: Tone) -> Floats:
     macro = tone.timbre
     angle = radians(phase_ramp(tone.hz, tone.frames))
     fall = decay(tone.frames, geometric(macro.length, 0.08, 0.9))
-    index = np.float32(linear(macro.brightness, 0.4, 4.2) * (0.35 + 0.65 * tone.velocity)) * (0.2 + 0.8 * fall)
+    index = np.float32(linear(macro.brightness, 0.3, 3.2) * (0.35 + 0.65 * tone.velocity)) * (0.2 + 0.8 * fall)
     bite = np.float32(0.5 * macro.brightness * tone.velocity) * decay(tone.frames, 0.03) * np.sin(3.0 * angle)
-    sound = np.sin(angle + index * np.sin(angle) + bite) + 0.35 * np.sin(angle)
+    sound = np.sin(angle + index * np.sin(angle) + bite) + 0.6 * np.sin(angle)
     return _mono(sound * _body(tone))
 
 
 def finger(tone: Tone) -> Floats:
     """A plucked bass string: pluck point, pick-up, stiff partials, the finger's tick."""
     macro = tone.timbre
-    order = harmonics(tone.hz, 70)
+    order = harmonics(tone.hz, 170)
     hz = tone.hz * order * np.sqrt((1.0 + 5e-5 * order**2) / (1.0 + 5e-5))
     corner = geometric(macro.brightness, 260.0, 3200.0) * (0.5 + 0.7 * tone.velocity)
     gains = np.abs(np.sin(np.pi * order * 0.19)) / order**0.6 / (1.0 + (hz / corner) ** 2)
@@ -90,7 +90,7 @@ def finger(tone: Tone) -> Floats:
 def pluck(tone: Tone) -> Floats:
     """A synthetic pluck: a saw whose harmonics die the faster the higher they are, over a round fundamental."""
     macro = tone.timbre
-    order = harmonics(tone.hz, 160)
+    order = harmonics(tone.hz, 330)
     hz = tone.hz * order
     corner = geometric(macro.brightness, 350.0, 6000.0) * (0.4 + 0.8 * tone.velocity)
     gains = 1.0 / order / np.sqrt(1.0 + (hz / corner) ** 4)

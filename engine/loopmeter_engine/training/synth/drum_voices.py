@@ -154,7 +154,7 @@ class Metal:
         hiss = coloured_noise(strike.rng, frames, band(self.low_hz * 1.1, 15_000.0)) * decay(frames, time_s * 0.8)
         sound = cluster * np.float32(0.5 * (1.0 - self.hiss)) + hiss * np.float32(0.45 * self.hiss)
         stick = _burst(strike.rng, frames_of(0.02), 0.003, self.low_hz * 0.6, 9000.0)
-        parts = [sound, stick * np.float32(0.3 + 1.1 * strike.snap)]
+        parts = [sound, stick * np.float32(0.12 + 0.6 * strike.snap)]
         if self.ping:
             bell = np.array([1.0, 1.52, 2.31, 3.14]) * self.base_hz * 2.2
             parts.append(modal(bell, time_s * np.array([0.6, 0.5, 0.35, 0.3]), np.full(4, 0.12 * self.ping), frames))

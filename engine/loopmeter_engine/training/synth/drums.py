@@ -17,8 +17,8 @@ from loopmeter_engine.training.synth.oscillators import SAMPLE_RATE_HZ, Floats
 
 # How loud a full hit of each drum is in the mix, and where it stands from left (-1) to right (1) at full width.
 _LEVELS = {
-    "kick": 0.95, "snare": 0.7, "clap": 0.55, "rim": 0.4, "closed_hat": 0.26, "open_hat": 0.28, "ride": 0.26,
-    "crash": 0.42, "tom_low": 0.6, "tom_high": 0.55, "shaker": 0.22, "perc": 0.35,
+    "kick": 0.95, "snare": 0.7, "clap": 0.55, "rim": 0.4, "closed_hat": 0.34, "open_hat": 0.36, "ride": 0.34,
+    "crash": 0.5, "tom_low": 0.6, "tom_high": 0.55, "shaker": 0.3, "perc": 0.35,
 }  # fmt: skip
 _PANS = {
     "kick": 0.0, "snare": 0.05, "clap": -0.1, "rim": 0.3, "closed_hat": 0.35, "open_hat": 0.35, "ride": -0.45,
@@ -47,16 +47,23 @@ def play(hits: Sequence[Hit], timbre: Timbre, frames: int, beat_s: float, rng: n
 
 
 def _strike(drum: str, timbre: Timbre, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """A drum struck softly (duller) and hard, both of peak near 1."""
+    """A drum struck softly (duller) and hard, of peak near 1 at medium brightness."""
     strike = Strike(geometric(timbre.length, 0.4, 2.2), timbre.brightness, rng)
     hard = KITS[timbre.family][drum].hit(strike)
-    hard = _tilt(hard, linear(timbre.brightness, -11.0, 7.0))
-    hard = hard / np.float32(np.max(np.abs(hard)) + 1e-9)
+    hard = _tilt(hard / _size(hard), linear(timbre.brightness, -9.0, 6.0))
     attack = min(frames_of(geometric(timbre.softness, 0.0002, 0.012)), len(hard))
     hard[:attack] *= rise(attack)
     corner = 900.0 if drum in ("kick", "tom_low", "tom_high", "perc") else 4500.0
     soft = np.asarray(scipy.signal.sosfilt(low_pass(corner, 1).astype(np.float32), hard), np.float32)
     return fade_out(soft, 0.004), hard
+
+
+def _size(sound: Floats) -> np.float32:
+    """How big a hit sounds: its peak, or three times its power in the loudest 6 ms, so that a click does not count."""
+    step = frames_of(0.006)
+    steps = sound[: len(sound) // step * step].reshape(-1, step)
+    loudest = np.sqrt(np.max(np.mean(steps * steps, axis=1)))
+    return np.float32(min(np.max(np.abs(sound)), 3.0 * loudest))
 
 
 def _tilt(sound: Floats, gain_db: float, corner_hz: float = 3000.0) -> Floats:

@@ -101,7 +101,7 @@ def whistle(tone: Tone) -> Floats:
 
 def _breathe(sound: Floats, tone: Tone, amount: float, chiff: float) -> Floats:
     """Air around the tone, stronger in the first moment."""
-    air = coloured_noise(tone.rng, 2 * tone.frames, band(tone.hz * 0.9, min(tone.hz * 3.0, 9000.0)))
+    air = coloured_noise(tone.rng, 2 * tone.frames, band(tone.hz * 0.9, min(tone.hz * 2.5, 8000.0), 3))
     swell = np.float32(amount) * (1.0 + np.float32(chiff) * decay(tone.frames, 0.04))
     return np.stack((sound + air[: tone.frames] * swell, 0.4 * air[tone.frames :] * swell))
 

@@ -11,16 +11,16 @@ FAMILY_LOUDNESS: dict[Layer, float] = {
 
 # Made by ``python -m loopmeter_engine.training.synth.calibrate``; run it again after a change to a family.
 FAMILY_GAIN: dict[tuple[Layer, str], float] = {
-    ("drums", "acoustic"): 0.6805,
-    ("drums", "tr808"): 0.5756,
-    ("drums", "tr909"): 0.8126,
-    ("drums", "lofi"): 0.4938,
-    ("drums", "electro"): 0.674,
-    ("drums", "trap"): 0.4937,
+    ("drums", "acoustic"): 0.7215,
+    ("drums", "tr808"): 0.5776,
+    ("drums", "tr909"): 0.8815,
+    ("drums", "lofi"): 0.5088,
+    ("drums", "electro"): 0.714,
+    ("drums", "trap"): 0.5209,
     ("bass", "sub"): 0.218,
     ("bass", "reese"): 0.1884,
     ("bass", "acid"): 0.172,
-    ("bass", "fm"): 0.2326,
+    ("bass", "fm"): 0.1742,
     ("bass", "finger"): 0.1344,
     ("bass", "pluck"): 0.1896,
     ("chords", "electric_piano"): 0.132,
@@ -33,15 +33,15 @@ FAMILY_GAIN: dict[tuple[Layer, str], float] = {
     ("lead", "saw"): 0.1967,
     ("lead", "bell"): 0.1641,
     ("lead", "mallet"): 0.2895,
-    ("lead", "flute"): 0.1787,
-    ("lead", "whistle"): 0.1881,
+    ("lead", "flute"): 0.1791,
+    ("lead", "whistle"): 0.1882,
     ("pad", "warm"): 0.0788,
     ("pad", "supersaw"): 0.0668,
     ("pad", "strings"): 0.1148,
     ("pad", "choir"): 0.2167,
-    ("pad", "glass"): 0.083,
+    ("pad", "glass"): 0.081,
     ("fx", "texture"): 0.4935,
 }
 
-# The place of each layer in the mix: with every level at 0.8 a full loop peaks near -3 dBFS.
-LAYER_GAIN: dict[Layer, float] = {"drums": 0.85, "bass": 1.0, "chords": 0.6, "lead": 0.6, "pad": 0.45, "fx": 0.4}
+# The place of each layer in the mix: at the levels that a planner gives, a full loop peaks near -3 dBFS.
+LAYER_GAIN: dict[Layer, float] = {"drums": 0.76, "bass": 0.88, "chords": 0.68, "lead": 0.65, "pad": 0.6, "fx": 0.55}

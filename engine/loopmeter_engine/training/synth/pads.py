@@ -69,7 +69,7 @@ def glass(tone: Tone) -> Floats:
     """Rubbed glass: few pure partials in slowly beating pairs, each ringing on its own."""
     macro = tone.timbre
     ratios = np.array([1.0, 2.0, 3.0, 4.02, 5.96, 8.03])
-    tilt = linear(macro.brightness, 2.2, 0.5)
+    tilt = linear(macro.brightness, 1.8, 0.1)
     gains = np.array([1.0, 0.6, 0.35, 0.4, 0.3, 0.25]) * ratios**-tilt
     hz = tone.hz * ratios
     decays = geometric(macro.length, 1.5, 14.0) / ratios**0.3
