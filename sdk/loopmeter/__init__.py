@@ -1,5 +1,6 @@
 """Loopmeter: music loops on tap, with the price before the call."""
 
+from loopmeter._async_client import AsyncLoopmeter, AsyncLoops, AsyncLoopStream
 from loopmeter._chunks import (
     CHUNKS_MEDIA_TYPE,
     ChunkDecoder,
@@ -9,6 +10,16 @@ from loopmeter._chunks import (
     StreamEnded,
     StreamStarted,
     encode_chunk_event,
+)
+from loopmeter._client import Loopmeter, Loops, LoopStream
+from loopmeter._core import (
+    AsyncClock,
+    AsyncTransport,
+    AudioFormat,
+    Clock,
+    HttpRequest,
+    LoopOptions,
+    Transport,
 )
 from loopmeter._exceptions import (
     APIError,
@@ -26,6 +37,7 @@ from loopmeter._exceptions import (
     ServerError,
     StreamInterrupted,
 )
+from loopmeter._loop import AsyncLoop, Loop
 from loopmeter._models import (
     ENDED_STATES,
     LAYERS,
@@ -52,13 +64,24 @@ from loopmeter._models import (
     UsageEntry,
     UsagePage,
 )
+from loopmeter._settings import DEFAULT_URL, Timeout
+from loopmeter._transport import AsyncHttpxTransport, HttpxTransport
 from loopmeter._wav import wav_bytes, wav_header, wav_padding, write_wav
 
 __all__ = [
     "CHUNKS_MEDIA_TYPE",
+    "DEFAULT_URL",
     "ENDED_STATES",
     "LAYERS",
     "APIError",
+    "AsyncClock",
+    "AsyncHttpxTransport",
+    "AsyncLoop",
+    "AsyncLoopStream",
+    "AsyncLoopmeter",
+    "AsyncLoops",
+    "AsyncTransport",
+    "AudioFormat",
     "AuthenticationError",
     "Balance",
     "BudgetExceeded",
@@ -67,19 +90,27 @@ __all__ = [
     "ChunkMeter",
     "ChunkProtocolError",
     "ChunkReceived",
+    "Clock",
     "Conflict",
     "ConnectionFailed",
     "FieldProblem",
+    "HttpRequest",
+    "HttpxTransport",
     "InsufficientTokens",
     "InvalidRequest",
     "Job",
     "JobState",
     "KeepAlive",
     "Layer",
+    "Loop",
     "LoopNotCompleted",
+    "LoopOptions",
     "LoopOrder",
     "LoopRequest",
+    "LoopStream",
+    "Loopmeter",
     "LoopmeterError",
+    "Loops",
     "ModelInfo",
     "ModelPage",
     "NotFound",
@@ -98,6 +129,8 @@ __all__ = [
     "StreamEnded",
     "StreamInterrupted",
     "StreamStarted",
+    "Timeout",
+    "Transport",
     "UsageEntry",
     "UsagePage",
     "encode_chunk_event",

@@ -11,7 +11,7 @@ LoopmeterError
     ├── AuthenticationError     401, 403: no key, an unknown key, or a key without this right
     ├── InsufficientTokens      402: the balance does not cover the price
     ├── NotFound                404: no such job or quote for this key
-    ├── Conflict                409, 410: the idempotency key or the quote cannot be used (again)
+    ├── Conflict                409, 410: the quote or the idempotency key cannot be used (also where it is 422)
     ├── RateLimited             429: too many requests; ``retry_after_s``
     └── ServerError             5xx
 
@@ -192,9 +192,13 @@ _BY_STATUS: Mapping[int, type[APIError]] = {
 }
 
 
-def api_error_type(status: int) -> type[APIError]:
-    """The class for an HTTP status: the table above, ``ServerError`` from 500 on, else ``APIError``."""
-    return _BY_STATUS.get(status, ServerError if status >= 500 else APIError)
+# 422 by the draft on idempotency keys, yet no field of the request is wrong.
+_BY_CODE: Mapping[str, type[APIError]] = {"idempotency_key_reused": Conflict, "quote_mismatch": Conflict}
+
+
+def api_error_type(status: int, code: str) -> type[APIError]:
+    """The class for an answer: by the tables above, ``ServerError`` from 500 on, else ``APIError``."""
+    return _BY_CODE.get(code) or _BY_STATUS.get(status, ServerError if status >= 500 else APIError)
 
 
 _ADVICE: Mapping[int, str] = {
@@ -210,5 +214,7 @@ def _sentence(problem: Problem) -> str:
         f"{error.field}: expected {error.expected}" + (f", found {error.found}" if error.found else "")
         for error in problem.errors
     )
-    parts = [f"{text.rstrip('.')} [{problem.status} {problem.code}]", fields, _ADVICE.get(problem.status, "")]
-    return "; ".join(part for part in parts if part)
+    said_already = all(error.field in text for error in problem.errors)
+    parts = [f"{text.rstrip('.')} [{problem.status} {problem.code}]"]
+    parts += [part for part in ("" if said_already else fields, _ADVICE.get(problem.status, "")) if part]
+    return "; ".join(parts)

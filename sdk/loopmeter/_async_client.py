@@ -1,0 +1,393 @@
+"""The client for asyncio. ``python -m tests.sdk.twins`` makes ``_client.py`` from it, and a test compares.
+
+What the clients do stands in ``_flows.py``.
+
+Reading order: ``AsyncLoopmeter``, ``AsyncLoops``, ``AsyncLoopStream``, the runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import TypeVar, Unpack
+
+from loopmeter import _core, _flows
+from loopmeter._chunks import ChunkReceived, StreamEnded, StreamStarted
+from loopmeter._core import (
+    AsyncClock,
+    AsyncOpenResponse,
+    AsyncTransport,
+    AudioFormat,
+    HttpRequest,
+    HttpResponse,
+    LoopOptions,
+)
+from loopmeter._exceptions import LoopmeterError
+from loopmeter._loop import AsyncLoop
+from loopmeter._models import Balance, ChunkMeter, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
+from loopmeter._retry import RetryPolicy, tenacity_stop, tenacity_wait
+from loopmeter._settings import Timeout, api_key_or_environment, url_or_environment
+from loopmeter._transport import AsyncHttpxTransport, AsyncSystemClock
+
+_T = TypeVar("_T")
+
+
+class AsyncLoopmeter:
+    """A client of one gateway. Safe to share between threads; close it, or use it as a context manager.
+
+        async with AsyncLoopmeter() as client:
+            quote = await client.quote("dusty lo-fi drums", tempo_bpm=92, bars=4)
+            loop = await client.loops.create("dusty lo-fi drums", tempo_bpm=92, bars=4, quote=quote)
+            loop.save("loop.wav")
+
+    ``url`` and ``api_key`` default to ``LOOPMETER_URL`` (else ``http://127.0.0.1:8130``) and ``LOOPMETER_API_KEY``.
+    ``max_retries`` bounds the retries of one call, ``patience_s`` the seconds it may spend waiting, and the seconds
+    without a chunk after which a broken stream is given up. ``max_tokens`` guards every loop: one that costs more
+    raises ``BudgetExceeded`` before anything is held.
+
+    Every call raises ``ConnectionFailed``, or the ``APIError`` that fits the gateway's answer.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: Timeout | None = None,
+        max_retries: int = 4,
+        patience_s: float = 30.0,
+        max_tokens: int | None = None,
+        transport: AsyncTransport | None = None,
+        clock: AsyncClock | None = None,
+    ) -> None:
+        self.url = url_or_environment(url)
+        self._transport: AsyncTransport = transport or AsyncHttpxTransport(
+            self.url, api_key_or_environment(api_key), timeout or Timeout()
+        )
+        self._clock: AsyncClock = clock or AsyncSystemClock()
+        self._policy = RetryPolicy(retries_max=max_retries, patience_s=patience_s)
+        self._max_tokens = max_tokens
+        self.loops = AsyncLoops(self._runner, self._clock, self._policy, max_tokens)
+
+    async def quote(self, prompt: str | LoopRequest, **options: Unpack[LoopOptions]) -> Quote:
+        """The exact price, length and chunk count of a loop. Holds and charges nothing.
+
+        Raises:
+            InvalidRequest: a field is wrong; ``errors`` names it.
+        """
+        return await self._runner().run(_flows.quote(_core.loop_request(prompt, options)))
+
+    async def balance(self) -> Balance:
+        """The tokens of this key's customer."""
+        return _core.parse(Balance, await self._runner().send(_core.get_json("/v1/balance")))
+
+    async def usage(self, *, limit: int = 50, cursor: str | None = None) -> UsagePage:
+        """The bill, job by job, newest first. ``cursor`` is the ``next`` of the page before."""
+        return _core.parse(UsagePage, await self._runner().send(_core.get_usage(limit, cursor)))
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """The models that this key may use."""
+        return await self._runner().run(_flows.models())
+
+    async def price_book(self) -> PriceBook:
+        """The prices in force."""
+        return _core.parse(PriceBook, await self._runner().send(_core.get_json("/v1/price-book")))
+
+    async def aclose(self) -> None:
+        """Close the connections. Open streams break."""
+        await self._transport.aclose()
+
+    async def __aenter__(self) -> AsyncLoopmeter:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _runner(self) -> _Runner:
+        return _Runner(self._transport, self._clock, self._policy)
+
+
+class AsyncLoops:
+    """Make loops and fetch them again: ``client.loops``."""
+
+    def __init__(
+        self, runner: Callable[[], _Runner], clock: AsyncClock, policy: RetryPolicy, max_tokens: int | None
+    ) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._policy = policy
+        self._max_tokens = max_tokens
+
+    async def create(
+        self,
+        prompt: str | LoopRequest,
+        *,
+        quote: Quote | None = None,
+        quote_id: str | None = None,
+        idempotency_key: str | None = None,
+        max_tokens: int | None = None,
+        on_chunk: Callable[[ChunkReceived], None] | None = None,
+        **options: Unpack[LoopOptions],
+    ) -> AsyncLoop:
+        """Make a loop and wait for its end. Arguments and errors are those of ``stream``.
+
+        ``on_chunk`` is called with each chunk as it comes. If it raises, the job is cancelled.
+        """
+        async with self.stream(
+            prompt,
+            quote=quote,
+            quote_id=quote_id,
+            idempotency_key=idempotency_key,
+            max_tokens=max_tokens,
+            **options,
+        ) as stream:
+            return await stream.collect(on_chunk)
+
+    def stream(
+        self,
+        prompt: str | LoopRequest,
+        *,
+        quote: Quote | None = None,
+        quote_id: str | None = None,
+        idempotency_key: str | None = None,
+        max_tokens: int | None = None,
+        detach: bool = False,
+        **options: Unpack[LoopOptions],
+    ) -> AsyncLoopStream:
+        """Make a loop and take its chunks as they come. Nothing is sent before the stream is entered or iterated.
+
+        ``quote`` (or its ``quote_id``) fixes the price. ``idempotency_key`` names this intent: the same key never
+        makes or charges a second loop; by default one is made per call. ``max_tokens`` (default: the client's)
+        raises ``BudgetExceeded`` before anything is held. ``detach`` leaves the job running when the stream is left.
+
+        Raises:
+            InvalidRequest: a field is wrong, found before anything is sent.
+            ValueError: ``quote`` and ``quote_id`` together, or ``quote_id`` with ``max_tokens``.
+        """
+        limit = max_tokens if max_tokens is not None else self._max_tokens
+        request = _core.loop_request(prompt, options)
+        order = _flows.Order.new(request, quote, quote_id, idempotency_key, limit)
+        return AsyncLoopStream(
+            self, self._runner(), self._clock, _flows.StreamSession(self._policy, order=order), detach
+        )
+
+    def resume(self, job_id: str, *, from_index: int = 0, detach: bool = False) -> AsyncLoopStream:
+        """Take the chunks of a job from ``from_index`` on; free for those that are charged already."""
+        session = _flows.StreamSession(self._policy, job_id=job_id, from_index=from_index)
+        return AsyncLoopStream(self, self._runner(), self._clock, session, detach)
+
+    async def get(self, job_id: str) -> Job:
+        """State, bill and score summary of a job."""
+        return await self._runner().run(_flows.job(job_id))
+
+    async def cancel(self, job_id: str) -> Job:
+        """Stop a job; what was delivered stays charged, the rest of the hold is released. No-op on an ended job."""
+        return await self._runner().run(_flows.cancel(job_id))
+
+    async def audio(self, job_id: str, audio_format: AudioFormat = "wav") -> bytes:
+        """The whole file of a completed job."""
+        return await self._runner().run(_flows.body(_core.get_audio(job_id, audio_format)))
+
+    async def midi(self, job_id: str) -> bytes:
+        """The score of a job as a Standard MIDI File."""
+        return await self._runner().run(_flows.body(_core.get_midi(job_id)))
+
+
+class AsyncLoopStream:
+    """The chunks of one loop, in order, each once, resumed by chunk number when a connection breaks.
+
+        async with client.loops.stream("dusty lo-fi drums", bars=4) as stream:
+            async for chunk in stream:
+                play(chunk.pcm)
+
+    ``started`` says what comes, once entered; ``tokens_charged`` is what the chunks so far cost. Leaving the block
+    before the end cancels the job, unless ``detach``; what was delivered stays charged. Not safe to share between
+    threads. The next chunk is fetched when it is asked for, so a slow reader slows the making.
+    """
+
+    def __init__(
+        self, loops: AsyncLoops, runner: _Runner, clock: AsyncClock, session: _flows.StreamSession, detach: bool
+    ) -> None:
+        self._loops = loops
+        self._runner = runner
+        self._clock = clock
+        self._session = session
+        self._detach = detach
+        self._started_at_s = clock.now()
+        self._first_chunk_s: float | None = None
+        self._closed = False
+        self.tokens_charged = 0
+
+    @property
+    def job_id(self) -> str | None:
+        """``None`` until the gateway has accepted the loop."""
+        return self._session.job_id
+
+    @property
+    def ended(self) -> StreamEnded | None:
+        """How the job ended; ``None`` while it goes on."""
+        return self._session.ended
+
+    @property
+    def started(self) -> StreamStarted:
+        """Length and format of the loop. Raises ``RuntimeError`` before the stream is entered or iterated."""
+        if self._session.started is None:
+            raise RuntimeError("expected a stream that has started, found a new one; enter it with 'async with' first")
+        return self._session.started
+
+    @property
+    def idempotency_key(self) -> str | None:
+        return self._session.order.idempotency_key if self._session.order is not None else None
+
+    @property
+    def quote(self) -> Quote | None:
+        """The quote whose price holds; ``None`` if none was given and there is no ``max_tokens``."""
+        return self._session.order.quote if self._session.order is not None else None
+
+    async def __aenter__(self) -> AsyncLoopStream:
+        await self._runner.run(self._session.start())
+        return self
+
+    def __aiter__(self) -> AsyncLoopStream:
+        return self
+
+    async def __anext__(self) -> ChunkReceived:
+        """The next chunk.
+
+        Raises:
+            StreamInterrupted: the stream broke and could not be resumed.
+            LoopNotCompleted: the job failed, or was cancelled by someone else.
+            BudgetExceeded: the price is above ``max_tokens``.
+        """
+        if self._closed:
+            raise StopAsyncIteration
+        chunk = await self._runner.run(self._session.advance())
+        if chunk is None:
+            raise StopAsyncIteration
+        if self._first_chunk_s is None:
+            self._first_chunk_s = self._clock.now() - self._started_at_s
+        self.tokens_charged = chunk.meter.tokens_total
+        return chunk
+
+    async def collect(self, on_chunk: Callable[[ChunkReceived], None] | None = None) -> AsyncLoop:
+        """Take all chunks that are left and give the loop. Raises as ``__anext__``."""
+        pcm: list[bytes] = []
+        meters: list[ChunkMeter] = []
+        async for chunk in self:
+            pcm.append(chunk.pcm)
+            meters.append(chunk.meter)
+            if on_chunk is not None:
+                on_chunk(chunk)
+        total_s = self._clock.now() - self._started_at_s
+        job_id = self.started.job
+        return AsyncLoop(
+            job=await self._loops.get(job_id),
+            pcm=b"".join(pcm),
+            meters=tuple(meters),
+            first_chunk_s=self._first_chunk_s if self._first_chunk_s is not None else total_s,
+            total_s=total_s,
+            quote=self.quote,
+            idempotency_key=self.idempotency_key,
+            fetch_midi=partial(self._loops.midi, job_id),
+        )
+
+    async def aclose(self) -> None:
+        """Leave the stream; cancels the job if it has not ended and ``detach`` was not asked."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._runner.aclose()
+        if self.job_id is not None and self.ended is None and not self._detach:
+            await self._loops.cancel(self.job_id)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self.aclose()
+        except LoopmeterError as failure:
+            if error is None:
+                raise
+            error.add_note(f"The job {self.job_id} could not be cancelled either: {failure}")
+
+
+class _Runner:
+    """Performs the effects of flows, one at a time, with at most one body open."""
+
+    def __init__(self, transport: AsyncTransport, clock: AsyncClock, policy: RetryPolicy) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._policy = policy
+        self._body: AsyncOpenResponse | None = None
+
+    async def run(self, flow: _flows.Flow[_T]) -> _T:
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    outcome = await self._perform(effect)
+                except LoopmeterError as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(outcome)
+        except StopIteration as stop:
+            result: _T = stop.value
+            return result
+
+    async def _perform(self, effect: _flows.Effect) -> object:
+        match effect:
+            case _flows.Send(request):
+                return await self.send(request)
+            case _flows.Open(request):
+                await self.aclose()
+                self._body = await self._open(request)
+            case _flows.Read():
+                assert self._body is not None
+                return await self._body.read()
+            case _flows.Close():
+                await self.aclose()
+            case _flows.Sleep(seconds):
+                await self._clock.sleep(seconds)
+            case _flows.Now():
+                return self._clock.now()
+        return None
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        from tenacity import AsyncRetrying  # Loaded late: it brings asyncio, which costs import time.
+
+        return await AsyncRetrying(
+            stop=tenacity_stop(self._policy),
+            wait=tenacity_wait(self._policy),
+            sleep=self._clock.sleep,
+            reraise=True,
+        )(self._send_once, request)
+
+    async def _send_once(self, request: HttpRequest) -> HttpResponse:
+        response = await self._open(request)
+        try:
+            return await _read_whole(response)
+        finally:
+            await response.aclose()
+
+    async def _open(self, request: HttpRequest) -> AsyncOpenResponse:
+        response = await self._transport.send(request)
+        if response.status < 400:
+            return response
+        try:
+            answer = await _read_whole(response)
+        finally:
+            await response.aclose()
+        raise _core.error_of(answer, request.idempotency_key)
+
+    async def aclose(self) -> None:
+        if self._body is not None:
+            await self._body.aclose()
+            self._body = None
+
+
+async def _read_whole(response: AsyncOpenResponse) -> HttpResponse:
+    pieces: list[bytes] = []
+    while piece := await response.read():
+        pieces.append(piece)
+    return HttpResponse(response.status, response.headers, b"".join(pieces))

@@ -1,0 +1,267 @@
+"""Requests and answers of the gateway as values, and the seam behind which sockets and clocks live. No I/O.
+
+Reading order: ``HttpRequest`` and ``HttpResponse``; one function per address; ``error_of``, which turns an answer into
+an exception; the protocols ``Transport`` and ``Clock`` with their async twins, implemented in ``_transport.py``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, Protocol, TypedDict, TypeVar
+from urllib.parse import quote, urlencode
+
+from pydantic import BaseModel, ValidationError
+
+from loopmeter._chunks import CHUNKS_MEDIA_TYPE
+from loopmeter._exceptions import APIError, InvalidRequest, LoopmeterError, api_error_type
+from loopmeter._models import FieldProblem, Layer, LoopOrder, LoopRequest, Problem, ProblemCode, Quality, Solver
+
+AudioFormat = Literal["wav", "flac", "ogg"]
+_AUDIO_TYPES: Mapping[AudioFormat, str] = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
+_JSON = "application/json"
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class LoopOptions(TypedDict, total=False):
+    """The fields of ``LoopRequest`` but ``prompt``, as keyword arguments."""
+
+    tempo_bpm: float | None
+    bars: int | None
+    beats_per_bar: int
+    key: str | None
+    quality: Quality
+    seed: int
+    model: str
+    layers: Sequence[Layer] | None
+    solver: Solver | None
+    steps: int | None
+    guidance: float | None
+    midi_base64: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request. ``path`` is relative to the gateway's address; ``body`` is JSON or empty."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    @property
+    def idempotency_key(self) -> str | None:
+        return self.headers.get("Idempotency-Key")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """One answer, read to its end. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def loop_request(prompt: str | LoopRequest, options: Mapping[str, Any]) -> LoopRequest:
+    """A valid request from a prompt and keyword arguments, or a request with some fields replaced.
+
+    Raises:
+        InvalidRequest: a field is wrong; found here, before anything is sent.
+    """
+    fields = prompt.model_dump() if isinstance(prompt, LoopRequest) else {"prompt": prompt}
+    try:
+        return LoopRequest.model_validate({**fields, **options})
+    except ValidationError as error:
+        raise InvalidRequest(problem_of_validation(error)) from error
+
+
+def new_idempotency_key() -> str:
+    """A key for one intent. Make it once, outside of every retry."""
+    return f"sdk-{uuid.uuid4().hex}"
+
+
+def post_quote(request: LoopRequest) -> HttpRequest:
+    return HttpRequest("POST", "/v1/quotes", {"Accept": _JSON, "Content-Type": _JSON}, _json(request))
+
+
+def post_loop(request: LoopRequest, quote_id: str | None, idempotency_key: str) -> HttpRequest:
+    """Make a loop and stream its chunks. Sent again with the same key, it makes nothing new."""
+    order = LoopOrder(**request.model_dump(), quote_id=quote_id)
+    headers = {"Accept": CHUNKS_MEDIA_TYPE, "Content-Type": _JSON, "Idempotency-Key": idempotency_key}
+    return HttpRequest("POST", "/v1/loops", headers, _json(order))
+
+
+def get_chunks(job_id: str, from_index: int) -> HttpRequest:
+    """The chunks of a job from ``from_index`` on; free where they are charged already."""
+    return HttpRequest("GET", f"{_loop(job_id)}/chunks?from={from_index}", {"Accept": CHUNKS_MEDIA_TYPE})
+
+
+def get_loop(job_id: str) -> HttpRequest:
+    return HttpRequest("GET", _loop(job_id), {"Accept": _JSON})
+
+
+def delete_loop(job_id: str) -> HttpRequest:
+    return HttpRequest("DELETE", _loop(job_id), {"Accept": _JSON})
+
+
+def get_audio(job_id: str, audio_format: AudioFormat) -> HttpRequest:
+    path = f"{_loop(job_id)}/audio?{urlencode({'format': audio_format})}"
+    return HttpRequest("GET", path, {"Accept": _AUDIO_TYPES[audio_format]})
+
+
+def get_midi(job_id: str) -> HttpRequest:
+    return HttpRequest("GET", f"{_loop(job_id)}/midi", {"Accept": "audio/midi"})
+
+
+def get_usage(limit: int, cursor: str | None) -> HttpRequest:
+    query = {"limit": str(limit)} | ({"cursor": cursor} if cursor is not None else {})
+    return HttpRequest("GET", f"/v1/usage?{urlencode(query)}", {"Accept": _JSON})
+
+
+def get_json(path: Literal["/v1/balance", "/v1/models", "/v1/price-book"]) -> HttpRequest:
+    return HttpRequest("GET", path, {"Accept": _JSON})
+
+
+def _loop(job_id: str) -> str:
+    return f"/v1/loops/{quote(job_id, safe='')}"
+
+
+def _json(model: BaseModel) -> bytes:
+    return model.model_dump_json(exclude_none=True).encode()
+
+
+def parse(model: type[_Model], response: HttpResponse) -> _Model:
+    """The body of a successful answer.
+
+    Raises:
+        LoopmeterError: the body is not what this version understands.
+    """
+    try:
+        return model.model_validate_json(response.body)
+    except ValidationError as error:
+        raise LoopmeterError(
+            f"expected JSON of {model.__name__} from the gateway, found {response.body[:200]!r}; "
+            f"check that the address is a Loopmeter gateway of this version: {error}"
+        ) from error
+
+
+def error_of(response: HttpResponse, idempotency_key: str | None) -> APIError:
+    """The exception for an answer with status 400 or more, whether or not its body is a problem."""
+    try:
+        problem = Problem.model_validate_json(response.body)
+    except ValidationError:
+        text = response.body[:200].decode(errors="replace").strip()
+        problem = Problem(status=response.status, code=f"http_{response.status}", detail=text or "an empty answer")
+    if problem.status != response.status:  # A proxy may have changed it; what was answered last counts.
+        problem = problem.model_copy(update={"status": response.status})
+    return api_error_type(response.status, problem.code)(
+        problem,
+        request_id=response.headers.get("x-request-id"),
+        retry_after_s=_retry_after_s(response.headers),
+        idempotency_key=idempotency_key,
+    )
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """RFC 9110 section 10.2.3: seconds or a date. The date is read against the answer's own clock, not ours."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError):  # No such header, or nonsense: then the client's own waits hold.
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+def problem_of_validation(error: ValidationError) -> Problem:
+    """A 422 problem that names each wrong field, what was expected, and what came."""
+    fields = tuple(
+        FieldProblem(
+            field=".".join(str(part) for part in detail["loc"]) or "body",
+            expected=_expected(detail["msg"]),
+            found="nothing" if detail["type"] == "missing" else repr(detail["input"])[:100],
+        )
+        for detail in error.errors(include_url=False, include_context=False)
+    )
+    return Problem(
+        type="about:blank",
+        title="Invalid request",
+        status=422,
+        code=ProblemCode.INVALID_REQUEST.value,
+        detail=f"{len(fields)} field{'s are' if len(fields) > 1 else ' is'} wrong",
+        errors=fields,
+    )
+
+
+def _expected(message: str) -> str:
+    """Pydantic's sentence without its subject, or our own validator's without what it found."""
+    text = message.removeprefix("Value error, ").removeprefix("expected ").split(", found ")[0]
+    for subject, rest in (
+        ("Input should be ", ""),
+        ("Field required", "a value"),
+        ("Extra inputs are ", "no such field"),
+    ):
+        if text.startswith(subject):
+            return rest or text.removeprefix(subject)
+    return text
+
+
+class OpenResponse(Protocol):
+    """An answer whose body is still on its way."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    def read(self) -> bytes:
+        """Some bytes, or ``b""`` at the end. Raises ``ConnectionFailed``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    """What carries requests. Safe to use from several threads."""
+
+    def send(self, request: HttpRequest) -> OpenResponse:
+        """Send and return at the end of the answer's headers. Raises ``ConnectionFailed``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Monotonic seconds, and waiting."""
+
+    def now(self) -> float: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class AsyncOpenResponse(Protocol):
+    """As ``OpenResponse``."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    async def read(self) -> bytes: ...
+    async def aclose(self) -> None: ...
+
+
+class AsyncTransport(Protocol):
+    """As ``Transport``."""
+
+    async def send(self, request: HttpRequest) -> AsyncOpenResponse: ...
+    async def aclose(self) -> None: ...
+
+
+class AsyncClock(Protocol):
+    """As ``Clock``."""
+
+    def now(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...

@@ -1,0 +1,295 @@
+"""What the clients do, written once for the sync and the async one: generators that ask for effects. No I/O.
+
+A ``Flow`` yields an effect and is resumed with its outcome, or with the ``LoopmeterError`` that it met. The runners
+in ``_client.py`` and ``_async_client.py`` perform the effects. Reading order: the effects, the plain calls,
+``StreamSession``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from loopmeter._chunks import ChunkDecoder, ChunkEvent, ChunkReceived, KeepAlive, StreamEnded, StreamStarted
+from loopmeter._core import (
+    HttpRequest,
+    HttpResponse,
+    delete_loop,
+    get_chunks,
+    get_json,
+    get_loop,
+    new_idempotency_key,
+    parse,
+    post_loop,
+    post_quote,
+)
+from loopmeter._exceptions import (
+    BudgetExceeded,
+    ChunkProtocolError,
+    Conflict,
+    LoopmeterError,
+    LoopNotCompleted,
+    StreamInterrupted,
+)
+from loopmeter._models import ENDED_STATES, Job, LoopRequest, ModelInfo, ModelPage, Quote
+from loopmeter._retry import RetryPolicy
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a request, retry it by policy, read the answer whole. Outcome: ``HttpResponse`` below status 400."""
+
+    request: HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Send a request once and keep its body open in place of the one before. No outcome."""
+
+    request: HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read on in the open body. Outcome: ``bytes``, empty at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the open body, if there is one. No outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait. No outcome."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """Read the clock. Outcome: monotonic seconds as ``float``."""
+
+
+Effect = Send | Open | Read | Close | Sleep | Now
+Flow = Generator[Effect, object, _T]
+
+
+def send(request: HttpRequest) -> Flow[HttpResponse]:
+    outcome = yield Send(request)
+    assert isinstance(outcome, HttpResponse)
+    return outcome
+
+
+def read() -> Flow[bytes]:
+    outcome = yield Read()
+    assert isinstance(outcome, bytes)
+    return outcome
+
+
+def now() -> Flow[float]:
+    outcome = yield Now()
+    assert isinstance(outcome, float)
+    return outcome
+
+
+def body(request: HttpRequest) -> Flow[bytes]:
+    return (yield from send(request)).body
+
+
+def quote(request: LoopRequest) -> Flow[Quote]:
+    return parse(Quote, (yield from send(post_quote(request))))
+
+
+def job(job_id: str) -> Flow[Job]:
+    return parse(Job, (yield from send(get_loop(job_id))))
+
+
+def cancel(job_id: str) -> Flow[Job]:
+    """Stop a job. One that has ended already, perhaps by a cancel whose answer was lost, is left as it is."""
+    try:
+        return parse(Job, (yield from send(delete_loop(job_id))))
+    except Conflict as error:
+        if error.code != "job_ended":
+            raise
+    return (yield from job(job_id))
+
+
+def models() -> Flow[tuple[ModelInfo, ...]]:
+    return parse(ModelPage, (yield from send(get_json("/v1/models")))).models
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A loop to be made: what, at which price at most, under which key. The key is made with the order, once."""
+
+    request: LoopRequest
+    idempotency_key: str
+    quote: Quote | None = None
+    quote_id: str | None = None
+    max_tokens: int | None = None
+
+    @classmethod
+    def new(
+        cls,
+        request: LoopRequest,
+        quote: Quote | None,
+        quote_id: str | None,
+        idempotency_key: str | None,
+        max_tokens: int | None,
+    ) -> Order:
+        if quote_id is not None and quote is not None:
+            raise ValueError("expected quote or quote_id, found both; pass the Quote alone")
+        if quote_id is not None and max_tokens is not None:
+            raise ValueError("expected a Quote beside max_tokens, found a quote_id, which does not say its price")
+        return cls(request, idempotency_key or new_idempotency_key(), quote, quote_id, max_tokens)
+
+
+def within_budget(order: Order) -> Flow[Order]:
+    """The order with a quote that keeps to ``max_tokens``; asks for a quote if there is none.
+
+    Raises:
+        BudgetExceeded: the price is above ``max_tokens``; nothing was held.
+    """
+    if order.max_tokens is None:
+        return order
+    priced = order.quote if order.quote is not None else (yield from quote(order.request))
+    if priced.tokens > order.max_tokens:
+        raise BudgetExceeded(priced.tokens, order.max_tokens)
+    return replace(order, quote=priced)
+
+
+class StreamSession:
+    """One loop's chunks in order, each once, over as many connections as it takes.
+
+    The first connection orders the loop (``POST``) or resumes it; after a break, the next one asks for the first
+    chunk that is missing, as often as patience allows, counted from the first failure since the last chunk. As long
+    as the job's id is unknown, the order itself is sent again, under its one key and by the policy of plain calls.
+    """
+
+    def __init__(
+        self, policy: RetryPolicy, *, order: Order | None = None, job_id: str | None = None, from_index: int = 0
+    ) -> None:
+        self._policy = policy
+        self._job_id = job_id
+        self._decoder: ChunkDecoder | None = None
+        self._failures = 0
+        self._broken_since_s = 0.0
+        self.order = order
+        self.started: StreamStarted | None = None
+        self.ended: StreamEnded | None = None
+        self.next_index = from_index
+
+    @property
+    def job_id(self) -> str | None:
+        return self._job_id
+
+    def start(self) -> Flow[StreamStarted]:
+        """Wait until the stream has said what it will bring. Raises as ``advance``."""
+        if self.order is not None and self.started is None:
+            self.order = yield from within_budget(self.order)
+        while self.started is None:
+            yield from self._event()
+        return self.started
+
+    def advance(self) -> Flow[ChunkReceived | None]:
+        """The next chunk, or ``None`` when the loop is complete.
+
+        Raises:
+            StreamInterrupted: it broke and patience ran out.
+            LoopNotCompleted: the job was cancelled or failed.
+            BudgetExceeded, APIError, ConnectionFailed: the loop could not be ordered.
+        """
+        yield from self.start()
+        while self.ended is None:
+            event = yield from self._event()
+            if isinstance(event, ChunkReceived):
+                return event
+        return None
+
+    def _event(self) -> Flow[ChunkEvent]:
+        while True:
+            try:
+                event = yield from self._event_of_connection()
+                self._take(event)
+            except LoopmeterError as error:
+                self._decoder = None
+                yield Close()
+                yield from self._wait_or_give_up(error)
+            else:
+                if self.ended is not None:
+                    yield Close()
+                return event
+
+    def _event_of_connection(self) -> Flow[ChunkEvent]:
+        if self._decoder is None:
+            yield Open(self._request())
+            self._decoder = ChunkDecoder()
+        while (event := self._decoder.next_event()) is None:
+            data = yield from read()
+            if data:
+                self._decoder.receive(data)
+            else:
+                self._decoder.receive_end()
+        return event
+
+    def _request(self) -> HttpRequest:
+        if self._job_id is not None:
+            return get_chunks(self._job_id, self.next_index)
+        assert self.order is not None
+        quote_id = self.order.quote.quote_id if self.order.quote is not None else self.order.quote_id
+        return post_loop(self.order.request, quote_id, self.order.idempotency_key)
+
+    def _take(self, event: ChunkEvent) -> None:
+        match event:
+            case StreamStarted():
+                self._take_started(event)
+            case ChunkReceived():
+                self.next_index = event.index + 1
+                self._failures = 0
+            case StreamEnded(state=state):
+                if state == "completed":
+                    self.ended = event
+                elif state in ENDED_STATES:
+                    self.ended = event
+                    raise LoopNotCompleted(
+                        self.started.job if self.started else "",
+                        state,
+                        event.tokens_charged,
+                        event.problem,
+                        idempotency_key=self._key,
+                    )
+                else:
+                    raise ChunkProtocolError("truncated", f"the gateway left the stream while the job is {state}")
+            case KeepAlive():
+                pass
+
+    def _take_started(self, event: StreamStarted) -> None:
+        expected = self.started.model_copy(update={"first_index": self.next_index}) if self.started else None
+        if event.first_index != self.next_index or (expected is not None and event != expected):
+            raise ChunkProtocolError("order", f"expected {expected or self.next_index}, found {event} on resuming")
+        if self.started is None:
+            self.started = event
+        self._job_id = event.job
+
+    def _wait_or_give_up(self, error: LoopmeterError) -> Flow[None]:
+        time_s = yield from now()
+        if self._failures == 0:
+            self._broken_since_s = time_s
+        self._failures += 1
+        policy = self._policy if self._job_id is None else replace(self._policy, retries_max=None)
+        wait_s = policy.wait_s(self._failures, error, time_s - self._broken_since_s, random.random())
+        if wait_s is not None:
+            yield Sleep(wait_s)
+        elif error.retryable and self._job_id is not None:
+            raise StreamInterrupted(self._job_id, self.next_index, error.message, idempotency_key=self._key) from error
+        else:
+            raise error
+
+    @property
+    def _key(self) -> str | None:
+        return self.order.idempotency_key if self.order is not None else None
