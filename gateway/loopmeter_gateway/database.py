@@ -113,7 +113,7 @@ class Database:
 
     async def read(self, work: Work[_Result]) -> _Result:
         """The result of ``work`` on one consistent view of the database. It must not write."""
-        return await asyncio.get_running_loop().run_in_executor(self._read_threads, self._read, work)
+        return await asyncio.get_running_loop().run_in_executor(self._read_threads, self.read_here, work)
 
     async def write(self, work: Work[_Result]) -> _Result:
         """The result of ``work`` once it is durable; what it raises, once it is undone.
@@ -124,7 +124,8 @@ class Database:
         await self._queue.put(_Waiting(work, done))
         return await done
 
-    def _read(self, work: Work[_Result]) -> _Result:
+    def read_here(self, work: Work[_Result]) -> _Result:
+        """``read`` for those who are in a thread of their own."""
         with self._readers.begin() as connection:
             return work(connection)
 

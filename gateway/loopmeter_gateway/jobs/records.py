@@ -142,18 +142,15 @@ def find_job(connection: Connection, job_id: str, customer_id: str) -> JobRecord
     return _record(row)
 
 
-def unfinished_jobs(connection: Connection) -> list[tuple[JobRecord, bytes | None]]:
-    """The jobs that have not ended, oldest first, each with the engine's state after its last delivered chunk."""
-    rows = connection.execute(
-        select(jobs, engine_states.c.state.label("engine_state"))
-        .join_from(jobs, engine_states, isouter=True)
-        .where(jobs.c.state.in_(("queued", "running")))
-        .order_by(jobs.c.number)
-    )
-    return [(_record(row), row.engine_state) for row in rows]
+def unfinished_jobs(connection: Connection) -> list[JobRecord]:
+    """The jobs that have not ended, oldest first."""
+    found = select(jobs).where(jobs.c.state.in_(("queued", "running"))).order_by(jobs.c.number)
+    return [_record(row) for row in connection.execute(found)]
 
 
-def deliver_chunk(connection: Connection, job_id: str, chunk: Chunk, now_ms: int, hold_expires_at_ms: int) -> JobRecord:
+def deliver_chunk(
+    connection: Connection, job_id: str, chunk: Chunk, now_ms: int, hold_expires_at_ms: int
+) -> tuple[JobRecord, ChunkReceived]:
     """Store a chunk and charge it; with the last chunk the job is completed and its hold settled.
 
     Raises:
@@ -169,19 +166,17 @@ def deliver_chunk(connection: Connection, job_id: str, chunk: Chunk, now_ms: int
     tokens = tokens_total - row.tokens_charged
     last = chunk.index + 1 == len(offer.chunk_frames)
     ledger.post(connection, row.hold_id, chunk.index, tokens, now_ms, hold_expires_at_ms)
+    meter = ChunkMeter(
+        index=chunk.index,
+        frames=chunk.frames,
+        tokens=tokens,
+        tokens_total=tokens_total,
+        flops=chunk.usage.flops,
+        device_seconds=chunk.usage.device_seconds,
+        peak_memory_bytes=chunk.usage.peak_memory_bytes,
+    )
     connection.execute(
-        insert(chunks).values(
-            job_id=job_id,
-            index=chunk.index,
-            frames=chunk.frames,
-            tokens=tokens,
-            tokens_total=tokens_total,
-            flops=chunk.usage.flops,
-            device_seconds=chunk.usage.device_seconds,
-            peak_memory_bytes=chunk.usage.peak_memory_bytes,
-            delivered_at_ms=now_ms,
-            pcm=chunk.pcm,
-        )
+        insert(chunks).values(job_id=job_id, delivered_at_ms=now_ms, pcm=chunk.pcm, **meter.model_dump())
     )
     if not last:
         _keep_state(connection, job_id, chunk)
@@ -196,7 +191,8 @@ def deliver_chunk(connection: Connection, job_id: str, chunk: Chunk, now_ms: int
         )
         .returning(jobs)
     ).one()
-    return end_job(connection, job_id, "completed", now_ms) if last else _record(moved)
+    record = end_job(connection, job_id, "completed", now_ms) if last else _record(moved)
+    return record, ChunkReceived(chunk.pcm, meter)
 
 
 def _keep_state(connection: Connection, job_id: str, chunk: Chunk) -> None:
@@ -225,22 +221,30 @@ def end_job(
     return _record(row)
 
 
+def expire_jobs(connection: Connection, now_ms: int) -> list[JobRecord]:
+    """End the jobs whose holds have expired; those jobs."""
+    ended = []
+    for hold_id in ledger.expired_holds(connection, now_ms):
+        ledger.close_hold(connection, hold_id, "expired")
+        job_id = connection.execute(select(jobs.c.id).where(jobs.c.hold_id == hold_id)).scalar_one()
+        overdue = Refused("hold_expired", f"expected job {job_id} to move on, found it still; ask again")
+        ended.append(end_job(connection, job_id, "failed", now_ms, error=overdue.problem()))
+    return ended
+
+
+def engine_state(connection: Connection, job_id: str) -> bytes | None:
+    """The engine's state after the last delivered chunk; ``None`` before the first, and once the job has ended."""
+    found: bytes | None = connection.execute(
+        select(engine_states.c.state).where(engine_states.c.job_id == job_id)
+    ).scalar()
+    return found
+
+
 def read_chunk(connection: Connection, job_id: str, index: int) -> ChunkReceived:
     """A delivered chunk, as it goes over the wire."""
     row = connection.execute(select(chunks).where(chunks.c.job_id == job_id, chunks.c.index == index)).one()
-    return ChunkReceived(pcm=row.pcm, meter=_meter(row))
-
-
-def _meter(row: Any) -> ChunkMeter:
-    return ChunkMeter(
-        index=row.index,
-        frames=row.frames,
-        tokens=row.tokens,
-        tokens_total=row.tokens_total,
-        flops=row.flops,
-        device_seconds=row.device_seconds,
-        peak_memory_bytes=row.peak_memory_bytes,
-    )
+    meter = {name: row._mapping[name] for name in ChunkMeter.model_fields}
+    return ChunkReceived(pcm=row.pcm, meter=ChunkMeter.model_validate(meter))
 
 
 def _record(row: Any) -> JobRecord:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from loopmeter import LoopRequest
 from loopmeter._models import FieldProblem, PriceBook, Quote, QuoteLine, ResolvedRequest
-from loopmeter_engine.contract import Engine, InvalidRequest
+from loopmeter_engine.contract import Engine, InvalidRequest, Plan
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money.price_book import price
 from loopmeter_gateway.problems import Refused
@@ -58,14 +58,7 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
         raise Refused(
             "invalid_request", f"{error.field}: {error}", errors=(field_problem(error.field, str(error)),)
         ) from error
-    duration_s_max = min(info.duration_s_max, _plan_duration_s_max(book, plan_name))
-    if plan.frames > duration_s_max * plan.sample_rate_hz:
-        raise Refused.field(
-            "bars",
-            f"a loop of at most {duration_s_max:g} s",
-            f"{plan.frames / plan.sample_rate_hz:.2f} s ({plan.request.bars} bars of {plan.request.beats_per_bar} beats "
-            f"at {plan.request.tempo_bpm:g} bpm); ask for fewer bars or a faster tempo",
-        )
+    _check_duration(plan, min(info.duration_s_max, _plan_duration_s_max(book, plan_name)))
     cost = price(book, frames=plan.frames, sample_rate_hz=plan.sample_rate_hz, quality=request.quality, at=at)
     return Offer(
         request=ResolvedRequest.model_validate(plan.request.model_dump()),
@@ -81,6 +74,18 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
         tokens=cost.tokens,
         lines=cost.lines,
     )
+
+
+def _check_duration(plan: Plan, duration_s_max: float) -> None:
+    duration_s = plan.frames / plan.sample_rate_hz
+    if duration_s > duration_s_max:
+        asked = plan.request
+        raise Refused.field(
+            "bars",
+            f"a loop of at most {duration_s_max:g} s",
+            f"{duration_s:.2f} s ({asked.bars} bars of {asked.beats_per_bar} beats at {asked.tempo_bpm:g} bpm); "
+            "ask for fewer bars or a faster tempo",
+        )
 
 
 def _plan_duration_s_max(book: PriceBook, plan_name: str) -> float:

@@ -1,0 +1,277 @@
+"""What the gateway does, from quote to delivery. HTTP calls this; nothing in here knows HTTP.
+
+The way of the money, top to bottom: ``quote`` prices, ``order`` holds, ``next_event`` charges a chunk and hands it
+over, ``cancel`` and ``sweep`` free what is left. The rules behind each step are in ``money/`` and ``jobs/records.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from loopmeter import LoopRequest
+from loopmeter._chunks import ChunkReceived, KeepAlive, StreamEnded
+from loopmeter._models import Quote
+from loopmeter_engine.contract import Engine, ScoreSheet
+from loopmeter_gateway.accounts.customers import Caller
+from loopmeter_gateway.clock import Clock, to_ms
+from loopmeter_gateway.database import Database
+from loopmeter_gateway.jobs import records, scores
+from loopmeter_gateway.jobs.live import LiveJob
+from loopmeter_gateway.jobs.records import JobRecord, Order
+from loopmeter_gateway.jobs.worker import Worker
+from loopmeter_gateway.money import ledger, quotes
+from loopmeter_gateway.money.price_book import load_price_book
+from loopmeter_gateway.money.quotes import Offer
+from loopmeter_gateway.problems import Refused
+from loopmeter_gateway.settings import Settings
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+QUOTES_KEPT_S = 86_400  # A client that comes late is told that its quote has expired, not that it never was.
+
+
+class Gateway:
+    """One gateway: a database, an engine, a worker. Open it with ``start``, close it with ``stop``."""
+
+    def __init__(self, settings: Settings, engine: Engine, clock: Clock) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.clock = clock
+        self.book = load_price_book(settings.price_book)
+        self.database = Database(settings.db)
+        self.live_jobs: dict[str, LiveJob] = {}
+        self.ready = False
+        self.closing = False
+        self._worker = Worker(engine, self.live_jobs, settings.lease_chunks, self._fail)
+        self._planner = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-plan")
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Open the database, take up the jobs that a former process left, and begin to work."""
+        self.settings.data.mkdir(parents=True, exist_ok=True)
+        await self.database.start()
+        await self._expire()
+        for record in await self.database.read(records.unfinished_jobs):
+            await self._take_up(record)
+        self._worker.start()
+        self._keep(self._sweep_on())
+        self.ready = True
+
+    def say_goodbye(self) -> None:
+        """End every stream at the next chunk border; their jobs stay, to be resumed at the next start."""
+        self.closing = True
+        for live in self.live_jobs.values():
+            live.notify()
+
+    async def stop(self) -> None:
+        """Stop after the chunk in hand. What was charged is durable; the rest is resumed at the next start."""
+        self.ready = False
+        self.say_goodbye()
+        await self._worker.stop()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._planner.shutdown()
+        await self.database.stop()
+
+    # Prices and orders.
+
+    async def quote(self, caller: Caller, request: LoopRequest) -> Quote:
+        """The exact price of a request, kept for a while. Raises ``Refused`` as ``make_offer``."""
+        offer = await self._offer(caller, request)
+        expires_at_ms = self._now_ms() + self.settings.quote_ttl_s * 1000
+        return await self.database.write(
+            lambda connection: quotes.create_quote(connection, caller.customer_id, request, offer, expires_at_ms)
+        )
+
+    async def order(self, caller: Caller, order: Order) -> JobRecord:
+        """The one job of the order's idempotency key, held and ready to be read.
+
+        Raises:
+            Refused: as ``make_offer`` and ``order_job``; nothing is held.
+        """
+        offer = None if order.quote_id is not None else await self._offer(caller, order.request)
+        now_ms = self._now_ms()
+        record, new = await self.database.write(
+            lambda connection: records.order_job(connection, order, offer, now_ms, now_ms + self._hold_ttl_ms)
+        )
+        if new:
+            self._register(LiveJob(record, None, self.clock.now()))
+        return record
+
+    async def _offer(self, caller: Caller, request: LoopRequest) -> Offer:
+        at = self.clock.now()
+        return await self.plan(lambda: quotes.make_offer(self.engine, self.book, caller.plan, request, at))
+
+    async def plan(self, call: Callable[[], _Result]) -> _Result:
+        """Run a short engine call off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._planner, call)
+
+    # Delivery.
+
+    async def live(self, job_id: str, customer_id: str) -> LiveJob:
+        """A job of this customer, to be read. Raises ``Refused`` not_found."""
+        live = self.live_jobs.get(job_id)
+        if live is not None and live.record.customer_id == customer_id:
+            return live
+        record = await self.database.read(lambda connection: records.find_job(connection, job_id, customer_id))
+        return LiveJob(record, None, self.clock.now()) if record.ended else await self._take_up(record)
+
+    def attach(self, live: LiveJob) -> None:
+        """Read a job: from now on it is made."""
+        live.attach()
+        self._worker.wake()
+
+    def detach(self, live: LiveJob) -> None:
+        """Stop reading. A job without readers waits for the grace time, then it is cancelled by ``sweep``."""
+        live.detach(self.clock.now())
+
+    async def next_event(self, live: LiveJob, index: int) -> ChunkReceived | KeepAlive | StreamEnded:
+        """Chunk ``index``, or why there is none. The chunk is charged and durable when this returns.
+
+        Chunks that were charged before come from the database, free. Needs an attached reader. If the caller is
+        cancelled while the charge is written, the charge stands, and the chunk can be fetched again.
+        """
+        while True:
+            record = live.record
+            if index < record.chunks_delivered:
+                if live.latest is not None and live.latest.index == index:
+                    return live.latest
+                return await self.database.read(functools.partial(records.read_chunk, job_id=record.id, index=index))
+            if record.ended or self.closing:
+                return StreamEnded(state=record.state, tokens_charged=record.tokens_charged, problem=record.error)
+            if live.ahead and not live.stopping:
+                await self._deliver(live)
+            elif not await live.change(self.settings.keep_alive_s):
+                return KeepAlive()
+
+    async def _deliver(self, live: LiveJob) -> None:
+        """Charge the first chunk ahead, once, however many readers ask for it."""
+        if live.delivering is None:
+            live.delivering = self._keep(self._deliver_first(live))
+        await asyncio.shield(live.delivering)
+
+    async def _deliver_first(self, live: LiveJob) -> None:
+        chunk, now_ms = live.ahead[0], self._now_ms()
+        try:
+            record, live.latest = await self.database.write(
+                lambda c: records.deliver_chunk(c, live.record.id, chunk, now_ms, now_ms + self._hold_ttl_ms)
+            )
+            live.ahead.popleft()
+            self._update(live, record)
+        except Refused as refused:
+            await self._end(live, "failed", refused)
+        finally:
+            live.delivering = None
+        self._worker.wake()
+
+    async def score(self, record: JobRecord) -> ScoreSheet | None:
+        """The score of a job; ``None`` if it was not kept and this is not the engine that would play it."""
+        sheet = await self.database.read(lambda connection: scores.find_score(connection, record.id))
+        if sheet is None and record.offer.fingerprint == self.engine.info().fingerprint:
+            made = sheet = await self.plan(lambda: self.engine.score(record.offer.request))
+            await self.database.write(lambda connection: scores.keep_score(connection, record.id, made))
+        return sheet
+
+    # The ends of a job.
+
+    async def cancel(self, live: LiveJob) -> JobRecord:
+        """Cancel a job: charged for what was delivered, the rest of its hold is free. An ended job stays as it is."""
+        await self._end(live, "cancelled", None)
+        return live.record
+
+    async def _fail(self, live: LiveJob, refused: Refused) -> None:
+        await self._end(live, "failed", refused)
+
+    async def _end(self, live: LiveJob, state: records.Ended, refused: Refused | None) -> None:
+        live.stopping = True
+        delivering = live.delivering
+        if delivering is not None and delivering is not asyncio.current_task():
+            await asyncio.wait([delivering])
+        error = None if refused is None else refused.problem()
+        end = functools.partial(records.end_job, job_id=live.record.id, state=state, now_ms=self._now_ms(), error=error)
+        self._update(live, await self.database.write(end))
+
+    def _update(self, live: LiveJob, record: JobRecord) -> None:
+        live.update(record)
+        if record.ended:
+            self.live_jobs.pop(record.id, None)
+
+    async def sweep(self) -> None:
+        """Expire overdue holds, and cancel jobs whose readers stayed away for the grace time."""
+        await self._expire()
+        oldest = self.clock.now() - timedelta(seconds=self.settings.grace_s)
+        for live in list(self.live_jobs.values()):
+            if live.parked_since is not None and live.parked_since <= oldest:
+                await self.cancel(live)
+
+    async def _expire(self) -> None:
+        now_ms = self._now_ms()
+        if await self.database.read(lambda connection: ledger.expired_holds(connection, now_ms)):
+            for record in await self.database.write(lambda connection: records.expire_jobs(connection, now_ms)):
+                live = self.live_jobs.get(record.id)
+                if live is not None:
+                    self._update(live, record)
+
+    async def _sweep_on(self) -> None:
+        forget_at = self.clock.now()
+        while True:
+            await asyncio.sleep(self.settings.sweep_every_s)
+            try:
+                await self.sweep()
+                if self.clock.now() >= forget_at:
+                    before_ms = self._now_ms() - QUOTES_KEPT_S * 1000
+                    await self.database.write(functools.partial(quotes.forget_quotes, before_ms=before_ms))
+                    forget_at = self.clock.now() + timedelta(hours=1)
+            # A full disk now may be a free one later. The sweeper must outlive what it cannot do today.
+            except Exception:
+                _log.exception("the sweep failed and will be repeated")
+
+    # Jobs in memory.
+
+    async def _take_up(self, record: JobRecord) -> LiveJob:
+        """Continue a job that is in the database alone."""
+        engine_state = await self.database.read(lambda connection: records.engine_state(connection, record.id))
+        live = self.live_jobs.get(record.id)
+        if live is None:
+            live = LiveJob(record, engine_state, self.clock.now())
+            if record.offer.fingerprint != self.engine.info().fingerprint:
+                detail = f"expected engine {record.offer.fingerprint}, found another; ask again with a new request"
+                await self._fail(live, Refused("engine_changed", detail))
+            else:
+                self._register(live)
+        return live
+
+    def _register(self, live: LiveJob) -> None:
+        self.live_jobs[live.record.id] = live
+        if live.record.runs_by_itself:
+            self._keep(self._read_to_end(live))
+
+    async def _read_to_end(self, live: LiveJob) -> None:
+        """Be the reader of a job that runs by itself."""
+        self.attach(live)
+        try:
+            while not isinstance(await self.next_event(live, live.record.chunks_delivered), StreamEnded):
+                pass
+        finally:
+            self.detach(live)
+
+    def _keep(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        """Start a task and keep it from being collected."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _now_ms(self) -> int:
+        return to_ms(self.clock.now())
+
+    @property
+    def _hold_ttl_ms(self) -> int:
+        return self.settings.hold_ttl_s * 1000

@@ -1,0 +1,85 @@
+"""What a customer has, used and may use; and whether the gateway lives."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+from litestar import Controller, Request, get
+from litestar.params import QueryParameter
+from sqlalchemy import text
+
+from loopmeter._models import Balance, ModelInfo, ModelPage, PriceBook, UsagePage
+from loopmeter_gateway.http.guards import caller_of, gateway_of, require_customer
+from loopmeter_gateway.jobs.usage import PAGE_MAX, usage_page
+from loopmeter_gateway.money import ledger
+from loopmeter_gateway.money.quotes import HOUSE_MODEL
+from loopmeter_gateway.problems import Refused
+
+_Request = Request[Any, Any, Any]
+
+
+class Account(Controller):
+    """One customer's tokens."""
+
+    path = "/v1"
+    guards = [require_customer]  # noqa: RUF012  # Litestar declares it so.
+    tags = ["account"]  # noqa: RUF012
+
+    @get("/balance")
+    async def balance(self, request: _Request) -> Balance:
+        """Tokens: available, held for jobs in the making, and posted."""
+        account_id = caller_of(request).customer_id
+        return await gateway_of(request).database.read(partial(ledger.balance, account_id=account_id))
+
+    @get("/usage")
+    async def usage(
+        self,
+        request: _Request,
+        cursor: Annotated[int | None, QueryParameter(name="cursor", ge=0)] = None,
+        limit: Annotated[int, QueryParameter(name="limit", ge=1, le=PAGE_MAX)] = 50,
+    ) -> UsagePage:
+        """Jobs, newest first, each with its bill and what it took. ``next`` is the cursor of the next page."""
+        customer_id = caller_of(request).customer_id
+        page = partial(usage_page, customer_id=customer_id, cursor=cursor, limit=limit)
+        return await gateway_of(request).database.read(page)
+
+    @get("/models")
+    async def models(self, request: _Request) -> ModelPage:
+        """What loops can be made with. ``loopmeter`` always names the house model."""
+        info = gateway_of(request).engine.info()
+        return ModelPage(
+            models=tuple(
+                ModelInfo(
+                    name=name,
+                    version=info.version,
+                    fingerprint=info.fingerprint,
+                    sample_rate_hz=info.sample_rate_hz,
+                    duration_s_max=info.duration_s_max,
+                    capabilities=tuple(sorted(info.capabilities)),
+                    licence=info.licence,
+                )
+                for name in dict.fromkeys((HOUSE_MODEL, info.name))
+            )
+        )
+
+    @get("/price-book")
+    async def price_book(self, request: _Request) -> PriceBook:
+        """The prices in force."""
+        return gateway_of(request).book
+
+
+@get("/healthz", tags=["health"])
+async def healthz() -> dict[str, str]:
+    """The process lives."""
+    return {"status": "ok"}
+
+
+@get("/readyz", tags=["health"])
+async def readyz(request: _Request) -> dict[str, str]:
+    """Database and engine answer, so that requests may come."""
+    gateway = gateway_of(request)
+    if not gateway.ready:
+        raise Refused("not_ready", "expected a running gateway, found one that is starting or stopping")
+    await gateway.database.read(lambda connection: connection.execute(text("SELECT 1")).one())
+    return {"status": "ready", "engine": gateway.engine.info().name}

@@ -1,0 +1,118 @@
+"""Everything that goes wrong becomes a problem document (RFC 9457), from the one table in ``problems.py``."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import Message, Scope
+
+from loopmeter._models import FieldProblem
+from loopmeter_gateway.money.quotes import field_problem
+from loopmeter_gateway.problems import PROBLEMS, Refused
+
+_log = logging.getLogger(__name__)
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+_FOUND_CHARACTERS_MAX = 100
+
+
+def request_id(scope: Scope) -> str:
+    """The id of this request: in its answer's ``X-Request-Id``, in its problem, in the log."""
+    state: dict[str, Any] = scope["state"]
+    found: str = state.setdefault("request_id", "req_" + secrets.token_hex(8))
+    return found
+
+
+async def add_request_id(message: Message, scope: Scope) -> None:
+    """Before-send hook: name the request in every answer."""
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message["headers"], (b"x-request-id", request_id(scope).encode())]
+
+
+def on_refused(request: Request[Any, Any, Any], refused: Refused) -> Response[dict[str, Any]]:
+    """Answer a refusal."""
+    problem = refused.problem(request_id(request.scope))
+    headers = {}
+    if refused.kind.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if refused.kind.status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    content = problem.model_dump(mode="json", exclude_none=True) | refused.amounts
+    return Response(content, status_code=refused.kind.status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
+
+
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
+    """Answer what the web framework raised."""
+    if isinstance(error, ValidationException):
+        return on_refused(request, _invalid(request, error))
+    if error.status_code >= 500:
+        return on_exception(request, error)
+    by_status = {kind.status: code for code, kind in reversed(PROBLEMS.items())}
+    code = by_status.get(error.status_code, "invalid_request")
+    details = {
+        "malformed_json": f"body: expected JSON, found something else ({error.detail})",
+        "method_not_allowed": f"expected a method that {request.url.path} has, found {request.method}",
+        "body_too_large": f"expected a body of at most {request.app.request_max_body_size} bytes, found a larger one",
+        "not_found": f"expected a known path, found {request.url.path}; see /schema/openapi.json",
+    }
+    return on_refused(request, Refused(code, details.get(code, error.detail)))
+
+
+def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """Answer what nobody expected, without showing the inside."""
+    found = request_id(request.scope)
+    _log.error("%s %s %s", found, request.method, request.url.path, exc_info=error)
+    return on_refused(
+        request, Refused("internal", f"the gateway broke on its own; its operator finds {found} in the log")
+    )
+
+
+def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Refused:
+    """What pydantic said about the body, or the web framework about body and query."""
+    in_body: list[dict[str, Any]] = getattr(error.__cause__, "errors", None) or []
+    fields = tuple(_field(item) for item in in_body)
+    if not fields and isinstance(error.extra, list):
+        fields = tuple(_framework_field(request, item) for item in error.extra)
+    detail = "; ".join(
+        f"{field.field}: expected {field.expected}" + (f", found {field.found}" if field.found else "")
+        for field in fields
+    )
+    return Refused("invalid_request", detail or error.detail, errors=fields)
+
+
+def _framework_field(request: Request[Any, Any, Any], item: dict[str, Any]) -> FieldProblem:
+    name = str(item.get("key", "data"))
+    if name == "data":
+        return FieldProblem(field="body", expected="a JSON object", found="nothing")
+    expected = _expected(str(item.get("message", ""))).partition(", got")[0].replace("`", "")
+    return FieldProblem(field=name, expected=expected, found=_shown(request.query_params.get(name, "nothing")))
+
+
+def _field(item: dict[str, Any]) -> FieldProblem:
+    """One pydantic error as expected and found."""
+    field = ".".join(str(part) for part in item["loc"]) or "body"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "missing":
+        return FieldProblem(field=field, expected="a value", found="nothing")
+    if item["type"] == "extra_forbidden":
+        return FieldProblem(field=field, expected="no such field", found=field)
+    if item["type"] == "value_error":
+        return field_problem(field, message)
+    return FieldProblem(field=field, expected=_expected(message), found=_shown(item.get("input")))
+
+
+def _expected(message: str) -> str:
+    """'Input should be greater than 3' is what was expected: 'greater than 3'."""
+    if "should match pattern '\\S'" in message:
+        return "text that is not blank"
+    return re.sub(r"^(Input|String|Tuple|Value) should (be |have )?|^Expected ", "", message)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _FOUND_CHARACTERS_MAX else text[: _FOUND_CHARACTERS_MAX - 1] + "…"

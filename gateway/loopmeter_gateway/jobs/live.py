@@ -1,0 +1,92 @@
+"""A job while it is being made: how far the engine is, how far the customer is, and who reads.
+
+Owned by the event loop; the worker's thread only reads ``wanted``. Nothing in here is money: what is made but not
+delivered lives in ``ahead``, is not charged, and can be made again from the last durable state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import datetime
+
+from loopmeter._chunks import ChunkReceived
+from loopmeter_engine.contract import Chunk
+from loopmeter_gateway.jobs.records import JobRecord
+
+
+class LiveJob:
+    """One job in memory. Without readers it is parked: nothing more is made for it.
+
+    ``record`` is what is durable. The engine has made ``made_index`` chunks; those from ``record.chunks_delivered``
+    on wait in ``ahead``. ``engine_state`` continues the stream at ``made_index``.
+    """
+
+    def __init__(self, record: JobRecord, engine_state: bytes | None, now: datetime) -> None:
+        self.record = record
+        self.made_index = record.chunks_delivered
+        self.engine_state = engine_state
+        self.ahead: deque[Chunk] = deque()
+        self.latest: ChunkReceived | None = None
+        self.readers = 0
+        self.parked_since: datetime | None = now
+        self.stopping = False
+        self.delivering: asyncio.Task[None] | None = None
+        self.lease_number = 0  # of its last lease, over all jobs; 0 before the first
+        self.failures = 0
+        self._changed = asyncio.Event()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits for more. The worker asks between chunks."""
+        return self.readers > 0 and not self.stopping and not self.record.ended
+
+    def lease_count(self, lease_chunks: int) -> int:
+        """How many chunks the next lease should make; 0 while the engine is far enough ahead.
+
+        The first lease is one chunk, so that sound starts early; later ones wait until half of what may be ahead is
+        taken, so that a slow reader does not cause leases of one chunk.
+        """
+        if not self.wanted or len(self.ahead) > lease_chunks // 2:
+            return 0
+        rest = self.record.chunk_count - self.made_index
+        return min(rest, 1 if self.made_index == 0 else lease_chunks - len(self.ahead))
+
+    def attach(self) -> None:
+        """Somebody reads."""
+        self.readers += 1
+        self.parked_since = None
+
+    def detach(self, now: datetime) -> None:
+        """A reader has left; with the last one the job is parked."""
+        self.readers -= 1
+        if self.readers == 0:
+            self.parked_since = now
+
+    def push(self, chunk: Chunk) -> None:
+        """Take a chunk from the engine."""
+        self.ahead.append(chunk)
+        self.made_index = chunk.index + 1
+        self.engine_state = chunk.state_after
+        self.failures = 0
+        self.notify()
+
+    def update(self, record: JobRecord) -> None:
+        """Take what has become durable."""
+        self.record = record
+        if record.ended:
+            self.ahead.clear()
+        self.notify()
+
+    def notify(self) -> None:
+        """Wake everybody who waits for a change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def change(self, patience_s: float) -> bool:
+        """Wait for the next change; ``False`` if there is none for ``patience_s``."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), patience_s)
+        except TimeoutError:
+            return False
+        return True

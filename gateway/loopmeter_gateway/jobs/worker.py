@@ -1,0 +1,120 @@
+"""One thread runs the engine, lease by lease; the event loop decides whose lease is next.
+
+A lease is short, so every job gets its turn, a job that nobody reads stops within one lease, and a cancelled one
+after the chunk in hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from loopmeter_engine.contract import LEASE_CHUNKS_MAX, Chunk, Engine, EngineFailed
+from loopmeter_gateway.jobs.live import LiveJob
+from loopmeter_gateway.problems import Refused
+
+_log = logging.getLogger(__name__)
+TRIES = 2  # A lease that broke is tried once more, from the last good state.
+
+
+class Worker:
+    """Makes chunks for the jobs in ``live_jobs``, which it watches; call ``wake`` when they change."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        live_jobs: Mapping[str, LiveJob],
+        lease_chunks: int,
+        on_failed: Callable[[LiveJob, Refused], Awaitable[None]],
+    ) -> None:
+        if not 1 <= lease_chunks <= LEASE_CHUNKS_MAX:
+            raise ValueError(f"expected leases of 1 to {LEASE_CHUNKS_MAX} chunks, found {lease_chunks}")
+        self._engine = engine
+        self._live_jobs = live_jobs
+        self._lease_chunks = lease_chunks
+        self._on_failed = on_failed
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-engine")
+        self._awake = asyncio.Event()
+        self._leases = 0
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._work())
+
+    async def stop(self) -> None:
+        """Stop after the chunk in hand."""
+        self._stopping = True
+        self.wake()
+        if self._task is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._thread.shutdown()
+
+    def wake(self) -> None:
+        """Look again whether there is something to make."""
+        self._awake.set()
+
+    async def _work(self) -> None:
+        while not self._stopping:
+            live = self._next()
+            if live is None:
+                await self._awake.wait()
+                self._awake.clear()
+                continue
+            self._leases += 1
+            live.lease_number = self._leases
+            try:
+                await self._lease(live)
+            # The job could not even be ended (a full disk, say). It asks for nothing more; the sweeper ends it later.
+            except Exception:
+                _log.exception("job %s could not be ended", live.record.id)
+
+    def _next(self) -> LiveJob | None:
+        """The job that has waited longest since its last lease; one without a lease yet comes first."""
+        waiting = [live for live in self._live_jobs.values() if live.lease_count(self._lease_chunks) > 0]
+        return min(waiting, key=lambda live: live.lease_number, default=None)
+
+    async def _lease(self, live: LiveJob) -> None:
+        loop = asyncio.get_running_loop()
+        count = live.lease_count(self._lease_chunks)
+        try:
+            await loop.run_in_executor(self._thread, self._make, loop, live, count)
+        except EngineFailed as error:
+            _log.warning("job %s: %s", live.record.id, error)
+            live.failures += 1
+            if live.failures >= TRIES:
+                await self._on_failed(live, Refused("engine_failed", str(error)))
+        # An engine is a plug-in. Whatever it raises ends this job, never the worker.
+        except Exception as error:
+            _log.exception("job %s: the engine raised what its contract does not allow", live.record.id)
+            await self._on_failed(live, Refused("engine_failed", f"the engine raised {type(error).__name__}: {error}"))
+
+    def _make(self, loop: asyncio.AbstractEventLoop, live: LiveJob, count: int) -> None:
+        """Run one lease, in the engine's thread. A short lease that nobody asked to stop is a failure too."""
+        offer = live.record.offer
+        index = start = live.made_index
+        chunks = self._engine.lease(offer.request, start, count, live.engine_state)
+        try:
+            for chunk in chunks:
+                _check(chunk, index, offer.chunk_frames[index], offer.channels * offer.bits // 8)
+                loop.call_soon_threadsafe(live.push, chunk)
+                index += 1
+                if self._stopping or not live.wanted:
+                    return
+        finally:
+            close = getattr(chunks, "close", None)  # A generator; closing it frees what the lease holds.
+            if close is not None:
+                close()
+        if index < start + count:
+            raise EngineFailed(f"expected {count} chunks from chunk {start}, found {index - start}")
+
+
+def _check(chunk: Chunk, index: int, frames: int, frame_bytes: int) -> None:
+    found = (chunk.index, chunk.frames, len(chunk.pcm))
+    expected = (index, frames, frames * frame_bytes)
+    if found != expected:
+        raise EngineFailed(f"expected (index, frames, bytes) {expected} as planned, found {found}")

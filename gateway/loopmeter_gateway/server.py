@@ -1,0 +1,78 @@
+"""The gateway as a process: uvicorn with uvloop and httptools."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from loopmeter_engine.registry import load_engine
+from loopmeter_gateway.app import create_app
+from loopmeter_gateway.gateway import Gateway
+from loopmeter_gateway.settings import Settings
+
+# How long a stream may take to say goodbye. What it has not delivered by then is resumed at the next start.
+STOP_S = 5
+# What the kernel takes from us before the client reads it counts as delivered, so it is kept small.
+SEND_BUFFER_BYTES = 256 * 1024
+
+
+def serve(*, host: str, port: int, db: str, engine: str, data: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready; port 0 takes a free one.
+
+    Raises:
+        EngineUnavailable: no engine of that name can be loaded.
+        ValueError: the database address or its content cannot be used.
+        OSError: the address cannot be listened on.
+    """
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings(db=db) if data is None else Settings(db=db, data=data)
+    serve_app(settings, engine, host, port)
+
+
+def serve_app(settings: Settings, engine: str, host: str, port: int) -> None:
+    """``serve`` with every setting open."""
+    app = create_app(settings, load_engine(engine))
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_S,
+    )
+    _Server(config, app.state.gateway).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listener.bind((host, port))
+    listener.set_inheritable(True)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, and ends its streams before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._gateway.say_goodbye()
+        await super().shutdown(sockets)
