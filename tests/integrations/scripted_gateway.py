@@ -45,7 +45,8 @@ class Answer:
 class ScriptedGateway:
     """``chunks_allowed`` holds every stream before that chunk until ``allow_all``. ``problem`` answers every order.
 
-    ``orders_allowed`` is waited for before an order is accepted; ``order_came`` tells of one. ``sent`` are the requests, as ``METHOD path``.
+    ``orders_allowed`` is waited for before an order is accepted; ``order_came`` tells of one. ``sent`` are the
+    requests, as ``METHOD path``.
     """
 
     def __init__(self) -> None:
