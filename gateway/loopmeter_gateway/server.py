@@ -9,6 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
+from loopmeter_engine.contract import Engine
 from loopmeter_engine.registry import load_engine
 from loopmeter_gateway.app import create_app
 from loopmeter_gateway.gateway import Gateway
@@ -30,12 +31,12 @@ def serve(*, host: str, port: int, db: str, engine: str, data: Path | None) -> N
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings(db=db) if data is None else Settings(db=db, data=data)
-    serve_app(settings, engine, host, port)
+    serve_engine(load_engine(engine), settings, host, port)
 
 
-def serve_app(settings: Settings, engine: str, host: str, port: int) -> None:
-    """``serve`` with every setting open."""
-    app = create_app(settings, load_engine(engine))
+def serve_engine(engine: Engine, settings: Settings, host: str, port: int) -> None:
+    """``serve`` for an engine that is loaded already, with every setting open."""
+    app = create_app(settings, engine)
     listener = _listen(host, port)
     config = uvicorn.Config(
         app,

@@ -86,7 +86,7 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Ref
 
 
 def _framework_field(request: Request[Any, Any, Any], item: dict[str, Any]) -> FieldProblem:
-    name = str(item.get("key", "data"))
+    name = str(item.get("key", "data")).strip("_")  # from_ and format_ are words of Python.
     if name == "data":
         return FieldProblem(field="body", expected="a JSON object", found="nothing")
     expected = _expected(str(item.get("message", ""))).partition(", got")[0].replace("`", "")
