@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from loopmeter import Layer
-from loopmeter_engine.score import DRUMS, FAMILIES, FX_KINDS, TONAL_LAYERS, FxEvent, Hit, Note, Score, Timbre
+from loopmeter_engine.score import DRUMS, FAMILIES, FX_KINDS, MACROS, TONAL_LAYERS, FxEvent, Hit, Note, Score, Timbre
 from loopmeter_engine.training.synth import SAMPLE_RATE_HZ, render_stems
 
 ALL = [(layer, family) for layer, families in FAMILIES.items() for family in families]
@@ -144,6 +144,26 @@ def test_width_zero_is_mono_and_width_one_is_not(layer: Layer, family: str) -> N
 def test_level_spans_eighteen_decibels() -> None:
     quiet, loud = (stem(score_of("lead", "saw", level=value)) for value in (0.0, 1.0))
     assert power_db(loud) - power_db(quiet) == pytest.approx(18.0, abs=0.01)
+
+
+@pytest.mark.parametrize("macro", [0.0, 1.0])
+@pytest.mark.parametrize(("layer", "family"), TONAL)
+def test_any_pitch_and_duration_can_be_asked(layer: Layer, family: str, macro: float) -> None:
+    timbre = Timbre(family, macro, macro, macro, macro, macro, macro, macro)
+    extremes = (
+        (0.0, 0.0, 0, 1.0),
+        (1.9, 0.01, 127, 0.01),
+        (1.0, 2.0, 103, 0.5),
+        (0.5, 9.0, 24, 1.0),
+        (-0.01, 1.0, 60, 1.0),
+    )
+    notes = tuple(Note(layer, *extreme) for extreme in extremes)
+    score = replace(
+        score_of(layer, family), tempo_bpm=240.0, beats_per_bar=2, bars=1, notes=notes, timbres={layer: timbre}
+    )
+    sound = stem(score)
+    assert sound.shape == (2, 22_050)
+    assert np.isfinite(sound).all() and np.abs(sound).max() <= 0.981
 
 
 @pytest.mark.parametrize("kind", FX_KINDS)

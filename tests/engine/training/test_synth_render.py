@@ -109,6 +109,19 @@ def test_only_layers_with_a_timbre_are_rendered() -> None:
     assert part["bass"].tobytes() == whole["bass"].tobytes()
 
 
+def test_pad_ducks_on_the_beat_in_house_alone() -> None:
+    house = replace(full_score(0), tempo_bpm=120.0)
+    pumped, plain = (render_stems(replace(house, genre=genre), 0)["pad"] for genre in ("house", "pop"))
+    beats = np.arange(8)[:, None] * 22_050
+    on_beat, off_beat = beats + np.arange(500, 3000), beats + np.arange(16_000, 21_000)
+
+    def drop_db(where: NDArray[np.intp]) -> float:
+        return float(10 * np.log10(np.mean(plain[:, where] ** 2) / np.mean(pumped[:, where] ** 2)))
+
+    assert drop_db(on_beat) > 3.0
+    assert abs(drop_db(off_beat)) < 0.5
+
+
 def test_layer_without_events_is_silence() -> None:
     stems = render_stems(replace(full_score(0), notes=(), hits=(), fx=()), 0)
     assert all(not stem.any() for stem in stems.values())

@@ -38,13 +38,13 @@ def play(events: Sequence[FxEvent], timbre: Timbre, frames: int, beat_s: float, 
 def _vinyl(frames: int, timbre: Timbre, rng: np.random.Generator) -> Floats:
     """Hiss and dust, circular over its length: ticks by chance, one pop per turn of the record."""
     top = geometric(timbre.brightness, 2500.0, 11_000.0)
-    out = np.stack([coloured_noise(rng, frames, band(300.0, top, 1)) for _ in range(2)]) * np.float32(0.012)
+    out = np.stack([coloured_noise(rng, frames, band(300.0, top, 1)) for _ in range(2)]) * np.float32(0.018)
     count = rng.poisson(frames / SAMPLE_RATE_HZ * geometric(timbre.length, 6.0, 30.0))
     click = frames_of(0.004)
     for start, size, side in zip(
-        rng.integers(0, frames, count), rng.exponential(0.09, count), rng.uniform(-0.7, 0.7, count), strict=True
+        rng.integers(0, frames, count), rng.exponential(0.2, count), rng.uniform(-0.7, 0.7, count), strict=True
     ):
-        tick = coloured_noise(rng, click, band(700.0, top)) * decay(click, 0.0006) * np.float32(min(size, 0.5))
+        tick = coloured_noise(rng, click, band(700.0, top)) * decay(click, 0.0006) * np.float32(min(size, 0.9))
         fade_out(tick, 0.001)
         place(out, np.stack((tick, tick * np.float32(side))), int(start))
     out[1] *= np.float32(0.7)

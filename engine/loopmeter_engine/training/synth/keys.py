@@ -10,6 +10,7 @@ from loopmeter_engine.training.synth.oscillators import (
     Floats,
     Swept,
     band,
+    bend,
     coloured_noise,
     harmonics,
     modal,
@@ -85,8 +86,8 @@ def organ(tone: Tone) -> Floats:
     turn = np.sin(np.float32(2.0 * np.pi * 6.3) * time)
     phase = phase_ramp(tone.hz / 2.0, tone.frames)
     wobble = vibrato(tone.hz / 2.0, tone.frames, 5.0, 6.3, 0.0)
-    sound = scan(wavetable(amplitudes), phase + (wobble.astype(np.float64) * 2.0**32).astype(np.uint32))
-    tap = np.sin(3.0 * radians(phase) * 2.0) * decay(tone.frames, geometric(macro.length, 0.08, 0.4))
+    sound = scan(wavetable(amplitudes), bend(phase, wobble))
+    tap = np.sin(6.0 * radians(phase)) * decay(tone.frames, geometric(macro.length, 0.08, 0.4))
     sound = sound * (1.0 + 0.12 * turn) + np.float32(0.35 * tone.velocity) * tap
     out = np.stack((sound, sound * turn * np.float32(0.45)))
     _add_noise(out, tone, 2000.0, 6000.0, 0.003, 0.08 * macro.brightness)

@@ -44,4 +44,4 @@ FAMILY_GAIN: dict[tuple[Layer, str], float] = {
 }
 
 # The place of each layer in the mix: at the levels that a planner gives, a full loop peaks near -3 dBFS.
-LAYER_GAIN: dict[Layer, float] = {"drums": 0.76, "bass": 0.88, "chords": 0.68, "lead": 0.65, "pad": 0.6, "fx": 0.55}
+LAYER_GAIN: dict[Layer, float] = {"drums": 0.76, "bass": 0.88, "chords": 0.78, "lead": 0.72, "pad": 0.7, "fx": 0.55}
