@@ -195,6 +195,19 @@ async def test_answers_go_to_the_port_that_the_request_names(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("address", "arguments"),
+    [("/loopmeter/loop", ("a", "drums", "fast")), ("/loopmeter/looop", ("a",)), ("/loopmeter/hello", ("a", "x", 1))],
+)
+@asynchronous
+async def test_a_mistake_too_is_answered_to_the_named_port(
+    tmp_path: Path, address: str, arguments: tuple[str | int, ...]
+) -> None:
+    async with bridge_and_peer(tmp_path) as (endpoint, sender, _gateway), peer_of(endpoint) as listener:
+        sender.ask(address, *arguments, "reply_port", listener.port)
+        assert (await listener.heard())[:2] == ("/loopmeter/error", "a")
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("a", "drums", 0.0, 4, "Am", "standard"), "bpm: expected greater than or equal to 40, found 0.0"),

@@ -15,6 +15,7 @@ from loopmeter_integrations.osc._codec import Argument, encode_message
 
 PROTOCOL = 1
 ID_CHARACTERS_MAX = 120
+PORT_MAX = 65_535
 ERROR = "/loopmeter/error"
 
 Kind = Literal["s", "i", "f"]
@@ -222,7 +223,9 @@ def parse_arguments(request: Request, arguments: Sequence[Argument]) -> dict[str
             )
         if name in values:
             raise BadArguments(f"{name}: expected it once, found it twice")
-        values[name] = _convert(OPTIONS[name], argument)
+        value = values[name] = _convert(OPTIONS[name], argument)
+        if name == "reply_port" and not (isinstance(value, int) and 1 <= value <= PORT_MAX):
+            raise BadArguments(f"reply_port: expected 1 to {PORT_MAX}, found {_found(argument)}")
     if len(rest) % 2:
         raise BadArguments(
             f"options: expected pairs of a name and a value after {request.address} {expected}, "

@@ -7,9 +7,10 @@ address that their answers go to; an id belongs to its client and its kind of re
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from loopmeter import (
 from loopmeter_integrations.osc import _work
 from loopmeter_integrations.osc._addresses import (
     ERROR,
+    PORT_MAX,
     REPLIES,
     REQUESTS,
     BadArguments,
@@ -76,8 +78,9 @@ class Bridge:
     def receive(self, datagram: bytes, sender: Endpoint) -> None:
         """Take a datagram. Never raises, never waits."""
         for element in decode_datagram(datagram):
-            told = request_id(element.first if isinstance(element, Unreadable) else _first(element))
-            error = partial(self._error, sender, told or "")
+            arguments = element.arguments if isinstance(element, Message) else (element.first,)
+            told = _told_id(arguments)
+            error = partial(self._error, _told_client(sender, arguments), told or "")
             if not self._admit(sender):
                 if self._rate_of_client.may_complain(sender, self._loop.time()):
                     error("rate_limited", "expected fewer messages a second; send the rest again later")
@@ -105,21 +108,21 @@ class Bridge:
         return self._rate_of_client.admit(sender, now_s) and self._rate_of_all.admit("all", now_s)
 
     def _handle(self, message: Message, sender: Endpoint) -> None:
-        told = request_id(_first(message)) or ""
+        error = partial(self._error, _told_client(sender, message.arguments), _told_id(message.arguments) or "")
         request = REQUESTS.get(message.address)
         if request is None:
             if message.address in REPLIES:  # Another bridge's answer. Answering it would never end.
                 log.warning("ignored %s from %s: it is an answer", message.address, sender)
                 return
             known = ", ".join(REQUESTS)
-            self._error(sender, told, "unknown_address", f"expected one of {known}, found {message.address[:100]!r}")
+            error("unknown_address", f"expected one of {known}, found {message.address[:100]!r}")
             return
         try:
             values = parse_arguments(request, message.arguments)
-            client = _reply_to(sender, values)
         except BadArguments as mistake:
-            self._error(sender, told, "bad_arguments", str(mistake))
+            error("bad_arguments", str(mistake))
             return
+        client = _at_port(sender, values.get("reply_port"))
         if message.address == "/loopmeter/cancel":
             self._cancel(client, str(values["id"]))
         else:
@@ -186,16 +189,21 @@ class Bridge:
         self._reply(client, own_id, ERROR, code, message[:_ERROR_CHARACTERS_MAX])
 
 
-def _first(message: Message) -> Argument:
-    return message.arguments[0] if message.arguments else None
+def _told_id(arguments: Sequence[Argument]) -> str | None:
+    return request_id(arguments[0]) if arguments else None
 
 
-def _reply_to(sender: Endpoint, values: dict[str, Value]) -> Endpoint:
-    """Where the answers go: the sender's own port, or the one it names on its own host, never another host."""
-    port = values.get("reply_port", sender[1])
-    if not isinstance(port, int) or not 1 <= port <= 65_535:
-        raise BadArguments(f"reply_port: expected 1 to 65535, found the number {port}")
-    return (sender[0], port, *sender[2:])  # IPv6 senders have two numbers more.
+def _told_client(sender: Endpoint, arguments: Sequence[Argument]) -> Endpoint:
+    """Where to answer a message that may be wrong: to the ``reply_port`` that it names, if that much is right."""
+    for name, port in reversed(list(itertools.pairwise(arguments))):
+        if name == "reply_port" and isinstance(port, int | float) and 1 <= port <= PORT_MAX:
+            return _at_port(sender, int(port))
+    return sender
+
+
+def _at_port(sender: Endpoint, port: Value | None) -> Endpoint:
+    """The sender's own port, or another one on its own host, never on another host."""
+    return sender if port is None else (sender[0], int(port), *sender[2:])  # IPv6 senders have two numbers more.
 
 
 def _explain(error: Exception) -> tuple[str, str]:

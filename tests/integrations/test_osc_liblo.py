@@ -1,0 +1,215 @@
+"""Real peers all the way: liblo's oscsend and oscdump, the bridge's process, the gateway's process, the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import queue
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from loopmeter import Loopmeter, LoopRequest
+from loopmeter_engine.fake import FakeEngine
+from loopmeter_engine.testing import make_all
+from loopmeter_gateway import admin
+
+WAIT_S = 30.0
+GRANT_TOKENS = 10_000
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("oscsend") is None or shutil.which("oscdump") is None, reason="needs liblo-tools"
+)
+
+
+class Process:
+    """A program whose output is read line by line, and which is stopped in the end."""
+
+    def __init__(self, *command: str) -> None:
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment())
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def line(self, wait_s: float = WAIT_S) -> str:
+        """The next line. Raises ``queue.Empty`` when none comes in time."""
+        return self._lines.get(timeout=wait_s)
+
+    def stop(self) -> int:
+        self._process.send_signal(signal.SIGTERM)
+        status = self._process.wait(WAIT_S)
+        self._reader.join(WAIT_S)
+        return status
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self._lines.put(line.rstrip("\n"))
+
+
+@contextlib.contextmanager
+def running(*command: str) -> Iterator[Process]:
+    process = Process(*command)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("LOOPMETER_")}
+
+
+def _python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)
+
+
+class Studio:
+    """A gateway on money, a bridge, and a listening oscdump."""
+
+    def __init__(self, bridge: str, oscdump: Process, dump_port: int, folder: Path, client: Loopmeter) -> None:
+        self.bridge = bridge
+        self.folder = folder
+        self.client = client
+        self._oscdump = oscdump
+        self._dump_port = dump_port
+
+    def send(self, address: str, types: str, *values: str) -> None:
+        arguments = (*values, "reply_port", str(self._dump_port))
+        subprocess.run(["oscsend", self.bridge, address, f"{types}si", *arguments], check=True, timeout=WAIT_S)
+
+    def heard(self) -> str:
+        """The next message as oscdump prints it, without its time stamp."""
+        return re.sub(r"^[0-9a-f.]+ ", "", self._oscdump.line())
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    root = tmp_path_factory.mktemp("studio")
+    db, folder = f"sqlite:///{root}/loopmeter.db", root / "loops"
+    customer = str(admin.create_customer(db, "ada")["customer_id"])
+    key = str(admin.create_key(db, customer)["key"])
+    admin.grant(db, customer, GRANT_TOKENS)
+    serve = (
+        "from pathlib import Path; from loopmeter_gateway.server import serve;"
+        f"serve(host='127.0.0.1', port=0, db={db!r}, engine='fake', data=Path({str(root / 'data')!r}))"
+    )
+    with running(*_python(serve)) as gateway:
+        url = gateway.line().removeprefix("listening on ")
+        run = (
+            "from pathlib import Path; from loopmeter_integrations.osc import run;"
+            f"run('127.0.0.1:0', Path({str(folder)!r}), {url!r}, {key!r})"
+        )
+        dump_port = _free_udp_port()
+        with running(*_python(run)) as bridge, running("oscdump", "-L", str(dump_port)) as oscdump:
+            address = bridge.line().removeprefix("listening on ")
+            with Loopmeter(url, key) as client:
+                _wake(oscdump, dump_port)
+                yield Studio(address, oscdump, dump_port, folder, client)
+
+
+def _free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wake(oscdump: Process, port: int) -> None:
+    """oscdump does not say when it listens: ask until it prints, then read up to the last question."""
+    for attempt in itertools.count():
+        subprocess.run(["oscsend", "127.0.0.1", str(port), "/awake", "i", str(attempt)], check=True, timeout=WAIT_S)
+        with contextlib.suppress(queue.Empty):
+            line = oscdump.line(0.2)
+            break
+        assert attempt < 100, "oscdump does not listen"
+    while not line.endswith(f"/awake i {attempt}"):
+        line = oscdump.line()
+
+
+def test_a_loop_by_oscsend_is_accepted_made_written_and_paid(studio: Studio) -> None:
+    studio.send("/loopmeter/loop", "ssfissss", "take1", "dusty drums", "92.5", "2", "Am", "standard", "layers", "drums")
+    request = LoopRequest(prompt="dusty drums", tempo_bpm=92.5, bars=2, key="Am", layers=("drums",))
+    plan = FakeEngine().plan(request)
+    chunks = len(plan.chunk_frames)
+
+    accepted = re.fullmatch(r'/loopmeter/accepted ssi "take1" "(\S+)" (\d+)', studio.heard())
+    assert accepted is not None
+    price = int(accepted[2])  # Dearer at peak hours, so not the same at every hour.
+    for number in range(1, chunks + 1):
+        tokens = price * sum(plan.chunk_frames[:number]) // plan.frames
+        assert studio.heard() == f'/loopmeter/progress siii "take1" {number} {chunks} {tokens}'
+    ready = re.fullmatch(
+        rf'/loopmeter/ready sssifi "take1" "(\S+\.wav)" "(\S+\.mid)" {plan.frames} 92\.500000 {price}', studio.heard()
+    )
+    assert ready is not None
+
+    wav_path, midi_path = map(Path, ready.groups())
+    assert plan.frames == round(2 * 4 * 60 / 92.5 * 44_100)
+    with wave.open(str(wav_path)) as wav:
+        assert wav.getparams()[:4] == (1, 2, 44_100, plan.frames)
+        assert wav.readframes(plan.frames) == b"".join(chunk.pcm for chunk in make_all(FakeEngine(), request))
+    assert midi_path.read_bytes() == FakeEngine().score(request).midi
+    assert wav_path.parent == midi_path.parent == studio.folder
+    job = studio.client.loops.get(accepted[1])
+    assert (job.state, job.tokens_charged, job.tokens_quoted) == ("completed", price, price)
+
+
+def test_hello_quote_and_balance_by_oscsend(studio: Studio) -> None:
+    studio.send("/loopmeter/hello", "i", "5")
+    assert (
+        studio.heard() == f'/loopmeter/welcome sssi "5" "{version("loopmeter")}" "{studio.client.models()[0].name}" 1'
+    )
+    before = studio.client.quote("drums", tempo_bpm=120, bars=1, quality="hifi").tokens
+    studio.send("/loopmeter/quote", "ssfiss", "q", "drums", "120", "1", "", "hifi")
+    quoted = re.fullmatch(r'/loopmeter/quoted siii "q" (\d+) 88200 4', studio.heard())
+    after = studio.client.quote("drums", tempo_bpm=120, bars=1, quality="hifi").tokens
+    assert quoted is not None
+    assert int(quoted[1]) in (before, after)
+    studio.send("/loopmeter/balance", "s", "b")
+    balance = studio.client.balance()
+    assert studio.heard() == f'/loopmeter/balance sii "b" {balance.available} {balance.held}'
+
+
+@pytest.mark.parametrize(
+    ("types", "values", "said"),
+    [
+        ("ssfiss", ("e", "drums", "0", "4", "Am", "standard"), "bpm: expected greater than or equal to 40, found 0.0"),
+        ("ssfiss", ("e", "drums", "92", "10000", "Am", "standard"), "bars: expected less than or equal to 256"),
+        ("ssfiss", ("e", "drums", "40", "256", "Am", "standard"), "bars: expected "),
+        ("ssfiss", ("e", "drums", "92", "4", "H", "standard"), "key: expected a key such as 'Am'"),
+        ("sssiss", ("e", "drums", "fast", "4", "Am", "standard"), "bpm: expected a number, found the string 'fast'"),
+    ],
+    ids=["bpm 0", "bars 10000", "longer than 300 s", "unknown key", "wrong type"],
+)
+def test_a_mistake_by_oscsend_is_named_and_costs_nothing(
+    studio: Studio, types: str, values: tuple[str, ...], said: str
+) -> None:
+    before = studio.client.balance()
+    studio.send("/loopmeter/loop", types, *values)
+    answer = studio.heard()
+    assert answer.startswith('/loopmeter/error sss "e" "bad_arguments" ')
+    assert said in answer
+    assert studio.client.balance() == before
+
+
+def test_sigterm_ends_the_bridge_in_order(tmp_path: Path) -> None:
+    run = (
+        "from pathlib import Path; from loopmeter_integrations.osc import run;"
+        f"run('127.0.0.1:0', Path({str(tmp_path)!r}), 'http://127.0.0.1:9', None)"
+    )
+    process = Process(*_python(run))
+    assert re.fullmatch(r"listening on osc\.udp://127\.0\.0\.1:\d+", process.line())
+    assert process.stop() == 0
