@@ -149,19 +149,16 @@ def test_level_spans_eighteen_decibels() -> None:
 @pytest.mark.parametrize("macro", [0.0, 1.0])
 @pytest.mark.parametrize(("layer", "family"), TONAL)
 def test_any_pitch_and_duration_can_be_asked(layer: Layer, family: str, macro: float) -> None:
-    timbre = Timbre(family, macro, macro, macro, macro, macro, macro, macro)
+    base = score_of(layer, family, **dict.fromkeys(MACROS, macro))
     extremes = (
         (0.0, 0.0, 0, 1.0),
         (1.9, 0.01, 127, 0.01),
         (1.0, 2.0, 103, 0.5),
         (0.5, 9.0, 24, 1.0),
-        (-0.01, 1.0, 60, 1.0),
+        (-0.01, 1, 60, 1.0),
     )
     notes = tuple(Note(layer, *extreme) for extreme in extremes)
-    score = replace(
-        score_of(layer, family), tempo_bpm=240.0, beats_per_bar=2, bars=1, notes=notes, timbres={layer: timbre}
-    )
-    sound = stem(score)
+    sound = stem(replace(base, tempo_bpm=240.0, beats_per_bar=2, bars=1, notes=notes))
     assert sound.shape == (2, 22_050)
     assert np.isfinite(sound).all() and np.abs(sound).max() <= 0.981
 
