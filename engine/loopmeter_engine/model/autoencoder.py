@@ -141,6 +141,7 @@ class DecoderState:
     """
 
     caches: list[Tensor]  # One per block, (B, kernel - 1, width), low blocks first.
+    noise: Tensor  # (B, n, noise): handed in, not yet used, since the low blocks lag behind.
     overlap: Tensor  # (B, channels, fft - hop)
     seen: list[int]  # Inputs seen so far, one per block.
 
@@ -169,6 +170,7 @@ class Decoder(nn.Module):
         widths = [config.decoder_width_low] * len(self.blocks_low) + [config.decoder_width] * len(self.blocks)
         return DecoderState(
             [torch.zeros(batch, config.decoder_kernel - 1, width, device=device) for width in widths],
+            torch.zeros(batch, 0, config.noise, device=device),
             torch.zeros(batch, channels, config.fft - config.hop, device=device),
             [0] * len(widths),
         )
@@ -179,17 +181,16 @@ class Decoder(nn.Module):
         The stream as a whole yields ``T - lookahead`` frames: the first calls return fewer than they were given.
         """
         caches, seen = list(state.caches), list(state.seen)
-        h = self.inp(latents)
-        h = self._run(self.blocks_low, 0, h, caches, seen)
-        if h.shape[1] == 0:
-            return latents.new_zeros(latents.shape[0], state.overlap.shape[1], 0), DecoderState(
-                caches, state.overlap, seen
-            )
-        h = self.split(h).reshape(h.shape[0], -1, self.config.decoder_width)
-        h = h + self.noise(noise[:, : h.shape[1]])
+        noise = torch.cat([state.noise, noise], 1)
+        h = self._run(self.blocks_low, 0, self.inp(latents), caches, seen)
+        used = h.shape[1] * self.config.subframes
+        h = self.split(h).reshape(h.shape[0], used, self.config.decoder_width) + self.noise(noise[:, :used])
         h = self._run(self.blocks, len(self.blocks_low), h, caches, seen)
+        if h.shape[1] == 0:
+            nothing = latents.new_zeros(latents.shape[0], state.overlap.shape[1], 0)
+            return nothing, DecoderState(caches, noise[:, used:], state.overlap, seen)
         pcm, overlap = self._overlap_add(self.spectrum(h, state.overlap.shape[1]), state.overlap)
-        return pcm, DecoderState(caches, overlap, seen)
+        return pcm, DecoderState(caches, noise[:, used:], overlap, seen)
 
     def decode(self, latents: Tensor, noise: Tensor, channels: int = 2) -> Tensor:
         """(B, T, 64) -> (B, channels, 2048 (T - lookahead)): the whole at once."""

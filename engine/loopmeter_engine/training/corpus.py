@@ -33,14 +33,14 @@ SHARD_CLIPS = 12
 _CAPTIONS = 4  # Wordings kept per clip.
 
 
-def render_worker(folder: Path, first_seed: int, stride: int, deadline: float) -> None:
-    """Render every ``stride``-th seed into shards until ``deadline`` (``time.time()`` clock).
+def render_worker(folder: Path, first_seed: int, stride: int, deadline: float, clips_max: int) -> None:
+    """Render every ``stride``-th seed into shards until ``deadline`` (``time.time()`` clock) or ``clips_max``.
 
     A shard is an array file (samples and events of its clips) and, written last, an index with captions.
     """
     torch.set_num_threads(1)
     seed = first_seed
-    while time.time() < deadline:
+    while time.time() < deadline and seed < first_seed + stride * clips_max:
         clips: list[dict[str, object]] = []
         arrays: dict[str, np.ndarray] = {}
         name = f"shard-{seed:08d}"
@@ -87,19 +87,25 @@ class Corpus:
     """Clips of a folder on a device. ``rng`` state is part of a training checkpoint."""
 
     def __init__(
-        self, folder: Path, device: torch.device, *, seed: int = 0, encoder: TextEncoder | None = None
+        self,
+        folder: Path,
+        device: torch.device,
+        *,
+        seed: int = 0,
+        encoder: TextEncoder | None = None,
+        clips_max: int = 100_000,
     ) -> None:
-        self.folder, self.device, self.encoder = folder, device, encoder
+        self.folder, self.device, self.encoder, self.clips_max = folder, device, encoder, clips_max
         self.rng = np.random.default_rng(seed)
         self.clips: list[Clip] = []
         self.loaded: set[str] = set()
 
     def refresh(self, at_most: int = 10_000) -> int:
-        """Load shards that appeared since; returns the number of clips."""
+        """Load shards that appeared since, up to ``clips_max`` in all; returns the number of clips."""
         for index_path in sorted(self.folder.glob("shard-*.json")):
             if index_path.name in self.loaded:
                 continue
-            if at_most <= 0:
+            if at_most <= 0 or len(self.clips) >= self.clips_max:
                 break
             at_most -= 1
             self.loaded.add(index_path.name)
@@ -182,13 +188,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--clips", type=int, default=100_000, help="stop after about so many")
     parser.add_argument("--first-seed", type=int, default=HELDOUT_SEEDS)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.time() + 60 * args.minutes
+    deadline, clips_each = time.time() + 60 * args.minutes, args.clips // args.processes
     context = multiprocessing.get_context("spawn")
     workers = [
-        context.Process(target=render_worker, args=(args.folder, args.first_seed + n, args.processes, deadline))
+        context.Process(
+            target=render_worker, args=(args.folder, args.first_seed + n, args.processes, deadline, clips_each)
+        )
         for n in range(args.processes)
     ]
     for worker in workers:

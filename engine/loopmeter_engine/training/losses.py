@@ -52,8 +52,7 @@ class ScaleDiscriminator(nn.Module):
         self.register_buffer("window", torch.hann_window(fft), persistent=False)
         sizes = [4, width, width, 2 * width, 2 * width]
         self.convs = nn.ModuleList(
-            weight_norm(nn.Conv2d(a, b, (3, 7), stride=(1, 2), padding=(1, 3)))
-            for a, b in itertools.pairwise(sizes)
+            weight_norm(nn.Conv2d(a, b, (3, 7), stride=(1, 2), padding=(1, 3))) for a, b in itertools.pairwise(sizes)
         )
         self.last = weight_norm(nn.Conv2d(sizes[-1], 2 * width, (3, 3), padding=1))
         self.out = weight_norm(nn.Conv2d(2 * width, 1, (3, 3), padding=1))

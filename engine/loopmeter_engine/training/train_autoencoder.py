@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--adversarial", action="store_true")
     parser.add_argument("--start", type=Path, help="a finished checkpoint to take the weights from")
+    parser.add_argument("--clips", type=int, default=100_000, help="how many clips to keep on the device")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--log-every", type=int, default=100)
     args = parser.parse_args()
@@ -83,7 +84,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    corpus = Corpus(args.corpus, device, seed=1 + args.adversarial)
+    corpus = Corpus(args.corpus, device, seed=1 + args.adversarial, clips_max=args.clips)
     while corpus.refresh() < 8:
         time.sleep(2)
     model = Autoencoder().to(device)
@@ -100,10 +101,17 @@ def main() -> None:
     optimiser_critic = torch.optim.AdamW(critic.parameters(), args.rate, betas, fused=device.type == "cuda")
     average = Average(trained, 0.9995 if args.adversarial else 0.999)
     spectral = SpectralLoss().to(device)
-    parts = {"model": model, "critic": critic, "optimiser": optimiser, "optimiser_critic": optimiser_critic, "average": average}
+    parts = {
+        "model": model,
+        "critic": critic,
+        "optimiser": optimiser,
+        "optimiser_critic": optimiser_critic,
+        "average": average,
+    }
     path = args.out / ("adversarial.resume.pt" if args.adversarial else "recon.resume.pt")
     step, spent_s = load_checkpoint(path, parts, corpus.rng, device) if path.exists() else (0, 0.0)
     if args.compile:
+        torch._dynamo.config.suppress_errors = True  # A block that will not compile runs as it is.
         for block in [
             *model.decoder.blocks,
             *model.decoder.blocks_low,

@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=8e-4)
+    parser.add_argument("--clips", type=int, default=100_000, help="how many clips to keep on the device")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--log-every", type=int, default=100)
     args = parser.parse_args()
@@ -43,7 +44,7 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     autoencoder = Autoencoder().to(device).requires_grad_(False)
     autoencoder.load_state_dict(torch.load(args.autoencoder, map_location=device, weights_only=True)["model"])
-    corpus = Corpus(args.corpus, device, seed=3, encoder=TextEncoder.load().to(device))
+    corpus = Corpus(args.corpus, device, seed=3, encoder=TextEncoder.load(device=device), clips_max=args.clips)
     while corpus.refresh() < 8:
         time.sleep(2)
     model = Transformer().to(device)
@@ -58,6 +59,7 @@ def main() -> None:
     path = args.out / "transformer.resume.pt"
     step, spent_s = load_checkpoint(path, parts, corpus.rng, device) if path.exists() else (0, 0.0)
     budget, log, saved = Budget(args.minutes, spent_s), Log(args.log_every), spent_s
+    torch._dynamo.config.suppress_errors = True  # What will not compile runs as it is.
     forward = torch.compile(model) if args.compile else model
     condition = torch.compile(model.conditioner) if args.compile else model.conditioner
     ahead = model.config.ahead

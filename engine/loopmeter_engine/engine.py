@@ -1,0 +1,245 @@
+"""Our engine behind the contract: prompt to score to sound, on one device.
+
+What costs time is kept: weights and prompt reader are loaded at first use, the last few requests stay prepared. None
+of it changes what comes out. Reading order: ``LoopmeterEngine``, ``pcm_bytes``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from loopmeter import LoopRequest
+from loopmeter_engine import flops
+from loopmeter_engine.contract import (
+    LEASE_CHUNKS_MAX,
+    Chunk,
+    EngineFailed,
+    EngineInfo,
+    InvalidRequest,
+    Plan,
+    ScoreSheet,
+    Usage,
+)
+from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, Autoencoder
+from loopmeter_engine.model.flow import passes
+from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
+from loopmeter_engine.planner.midi import InvalidMidi, score_to_midi, with_user_midi
+from loopmeter_engine.planner.plan import plan_score, resolve
+from loopmeter_engine.score import Score
+from loopmeter_engine.streaming import Geometry, Renderer, Sampling, StreamState
+from loopmeter_engine.text.understand import PromptReader
+from loopmeter_engine.weights_io import WEIGHTS, fingerprint, load_autoencoder, load_transformer
+
+DURATION_S_MAX = 300.0
+_VERSION = "1"
+_PREPARED_MAX = 16
+
+
+class LoopmeterEngine:
+    """Loops from the shipped weights, or from those in ``weights``.
+
+    >>> engine = LoopmeterEngine()
+    >>> plan = engine.plan(LoopRequest(prompt="dusty lo-fi drums", tempo_bpm=92, bars=4))
+    >>> chunks = list(engine.lease(plan.request, 0, 1, None))
+    """
+
+    def __init__(self, weights: Path = WEIGHTS, device: str | None = None) -> None:
+        self._weights = weights
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._lock = threading.Lock()  # One lease computes at a time; planning is free to go on beside it.
+        self._score = functools.lru_cache(_PREPARED_MAX)(self._compose)
+        self._renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare)
+
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            name="loopmeter",
+            version=_VERSION,
+            fingerprint=self._fingerprint,
+            sample_rate_hz=SAMPLE_RATE_HZ,
+            capabilities=frozenset({"hifi", "midi", "midi_in", "layers", "guidance", "solver", "steps"}),
+            duration_s_max=DURATION_S_MAX,
+            licence="Apache-2.0",
+        )
+
+    def plan(self, request: LoopRequest) -> Plan:
+        request, score = self._score(request)
+        geometry = Geometry(score.frames(SAMPLE_RATE_HZ), self._autoencoder.config.lookahead)
+        channels, bits = (2, 24) if request.quality == "hifi" else (1, 16)
+        counted = [self._flops(request, index, channels) for index in range(len(geometry.chunk_frames))]
+        return Plan(
+            request=request,
+            frames=geometry.frames,
+            sample_rate_hz=SAMPLE_RATE_HZ,
+            channels=channels,
+            bits=bits,
+            chunk_frames=geometry.chunk_frames,
+            flops=sum(counted),
+            peak_memory_bytes=self._memory_bytes(request),
+        )
+
+    def score(self, request: LoopRequest) -> ScoreSheet:
+        request, score = self._score(request)
+        return ScoreSheet(midi=score_to_midi(score), summary=summary_of(score, request))
+
+    def lease(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
+        chunks = len(self.plan(request).chunk_frames)
+        if not 1 <= count <= LEASE_CHUNKS_MAX:
+            raise ValueError(f"expected a count of 1 to {LEASE_CHUNKS_MAX} chunks, found {count}; split the lease")
+        if not 0 <= start_chunk <= chunks - count:
+            raise ValueError(f"expected chunks inside 0..{chunks - 1}, found {start_chunk}..{start_chunk + count - 1}")
+        return self._make(request, start_chunk, count, state)
+
+    def _make(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
+        with self._lock:
+            renderer = self._renderer(request)
+            current = renderer.initial_state()
+            first = start_chunk
+            if start_chunk > 0 and state is None:
+                first = 0  # Work the way there again; those chunks are not handed out.
+            elif start_chunk > 0 and state is not None:
+                try:
+                    current = StreamState.from_bytes(state, self._device)
+                except ValueError as error:
+                    raise EngineFailed(f"{error}; pass the state_after of chunk {start_chunk - 1}, or None") from error
+        channels = renderer.channels
+        for index in range(first, start_chunk + count):
+            with self._lock:
+                began = time.perf_counter()
+                sound, current = renderer.chunk(index, current)
+                pcm = pcm_bytes(sound, 24 if channels == 2 else 16)
+                seconds = time.perf_counter() - began
+            if index >= start_chunk:
+                usage = Usage(
+                    frames=sound.shape[-1],
+                    steps=passes(renderer.sampling.solver, renderer.sampling.steps),
+                    flops=self._flops(request, index, channels),
+                    device_seconds=seconds,
+                    peak_memory_bytes=_peak_memory_bytes(self._device),
+                )
+                yield Chunk(index, pcm, sound.shape[-1], usage, current.to_bytes())
+
+    @functools.cached_property
+    def _reader(self) -> PromptReader:
+        return PromptReader()
+
+    @functools.cached_property
+    def _autoencoder(self) -> Autoencoder:
+        return load_autoencoder(self._weights / "autoencoder.safetensors").to(self._device)
+
+    @functools.cached_property
+    def _transformer(self) -> Transformer:
+        return load_transformer(self._weights / "transformer.safetensors").to(self._device)
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        files = [self._weights / name for name in ("autoencoder.safetensors", "transformer.safetensors")]
+        device = torch.cuda.get_device_name() if self._device.type == "cuda" else platform.machine()
+        return f"{fingerprint(files)} float32 torch-{torch.__version__} {device}"
+
+    def _compose(self, request: LoopRequest) -> tuple[LoopRequest, Score]:
+        """The request with nothing left open, and its score. Raises InvalidRequest."""
+        brief = self._reader.read(request.prompt)
+        resolved = resolve(request, brief)
+        assert resolved.tempo_bpm is not None and resolved.bars is not None
+        duration_s = resolved.bars * resolved.beats_per_bar * 60 / resolved.tempo_bpm
+        if duration_s > DURATION_S_MAX:
+            raise InvalidRequest(
+                "bars",
+                f"expected at most {DURATION_S_MAX:g} s, found {duration_s:.1f} s ({resolved.bars} bars of "
+                f"{resolved.beats_per_bar} beats at {resolved.tempo_bpm:g} bpm); ask for fewer bars or a faster tempo",
+            )
+        score = plan_score(resolved, brief)
+        if request.midi_base64 is not None:
+            try:
+                score = with_user_midi(score, base64.b64decode(request.midi_base64, validate=True))
+            except (InvalidMidi, binascii.Error) as error:
+                raise InvalidRequest("midi_base64", str(error)) from error
+        return resolved, score
+
+    def _prepare(self, request: LoopRequest) -> Renderer:
+        request, score = self._score(request)
+        text = self._reader.encoder.encode([request.prompt])[0]
+        channels = 2 if request.quality == "hifi" else 1
+        sampling = sampling_of(request)
+        return Renderer(
+            self._transformer, self._autoencoder, score, text, seed=request.seed, channels=channels, sampling=sampling
+        )
+
+    def _flops(self, request: LoopRequest, index: int, channels: int) -> int:
+        """Of chunk ``index``: one block, or the pre-roll and the first block with all that is done once."""
+        transformer, autoencoder, sampling = self._transformer.config, self._autoencoder.config, sampling_of(request)
+        rows = 1 if sampling.guidance == 1.0 else 2
+        block = (passes(sampling.solver, sampling.steps) + 1) * flops.network_pass(transformer, rows)
+        block += flops.conditions(transformer, rows)
+        full = flops.decoding(autoencoder, BLOCK_FRAMES, BLOCK_FRAMES, channels)
+        if index > 0:
+            return block + full
+        late_low, late = sum(autoencoder.decoder_ahead_low), autoencoder.lookahead
+        begin = flops.decoding(autoencoder, BLOCK_FRAMES - late_low, BLOCK_FRAMES - late, channels)
+        return 2 * block + begin + full + flops.set_up(transformer, rows, sampling.steps + 1)
+
+    def _memory_bytes(self, request: LoopRequest) -> int:
+        """Weights in working precision, the state, and the widest activations of a block."""
+        modules = (self._transformer, self._autoencoder.decoder)
+        weights = sum(value.numel() * 4 for module in modules for value in module.parameters())
+        rows = 1 if sampling_of(request).guidance == 1.0 else 2
+        config = self._autoencoder.config
+        activations = 4 * 3 * BLOCK_FRAMES * config.subframes * config.decoder_width * 4
+        return weights + rows * 1_000_000 + activations
+
+
+def sampling_of(request: LoopRequest) -> Sampling:
+    """The request's choices over the defaults, which are written once, in ``Sampling``."""
+    default = Sampling()
+    return Sampling(
+        solver=request.solver or default.solver,
+        steps=request.steps or default.steps,
+        guidance=default.guidance if request.guidance is None else request.guidance,
+    )
+
+
+def summary_of(score: Score, request: LoopRequest) -> dict[str, object]:
+    """What a person wants to know of a score, as plain JSON values."""
+    return {
+        "tempo_bpm": score.tempo_bpm,
+        "bars": score.bars,
+        "beats_per_bar": score.beats_per_bar,
+        "key": request.key,
+        "mode": score.mode,
+        "genre": score.genre,
+        "mood": score.mood,
+        "chords": [{"beat": span.onset_beats, "symbol": span.symbol} for span in score.chords],
+        "layers": {layer: score.timbres[layer].family for layer in score.layers},
+        "notes": sum(note.layer in score.timbres for note in score.notes),
+        "hits": len(score.hits) if "drums" in score.timbres else 0,
+    }
+
+
+def pcm_bytes(sound: Tensor, bits: int) -> bytes:
+    """(channels, frames) in [-1, 1] to interleaved little-endian integers of 16 or 24 bit."""
+    top = 2 ** (bits - 1) - 1
+    values = (sound.T.double() * top).round().clamp(-top - 1, top).cpu().numpy().astype("<i4")
+    if bits == 16:
+        return bytes(values.astype("<i2").tobytes())
+    assert bits == 24
+    return np.ascontiguousarray(values).view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+
+
+def _peak_memory_bytes(device: torch.device) -> int:
+    """Peak device memory; on the CPU the peak of the process, which is all that the system counts."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    import resource  # Absent on Windows, where the CPU figure is 0.
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

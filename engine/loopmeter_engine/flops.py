@@ -1,0 +1,58 @@
+"""Floating-point operations of our networks, in closed form: what a quote can know before anything has run.
+
+Counted as ``torch.utils.flop_counter`` counts: two per multiply-add of matrix products and convolutions; element-wise
+work and Fourier transforms are left out. A test holds both counts equal.
+"""
+
+from __future__ import annotations
+
+from loopmeter_engine.conditioning import FRAME_CHANNELS, GLOBAL_CHANNELS
+from loopmeter_engine.model.autoencoder import AutoencoderConfig
+from loopmeter_engine.model.transformer import BLOCK_FRAMES, TransformerConfig
+
+
+def network_pass(config: TransformerConfig, rows: int) -> int:
+    """One pass of the transformer over one block."""
+    tokens, width, per_head = rows * BLOCK_FRAMES, config.width, config.width // config.heads
+    linear = width * (3 * width + width + 2 * config.hidden + config.hidden)
+    attention = 2 * width * per_head + width
+    ends = 2 * config.latent * width + width * width
+    return 2 * tokens * (config.layers * (linear + attention) + ends)
+
+
+def conditions(config: TransformerConfig, rows: int) -> int:
+    """The score's conditions of one block."""
+    width, kernel, side = config.width, config.ahead + 1, config.ahead // 2
+    frames = BLOCK_FRAMES + 2 * config.ahead
+    total = frames * FRAME_CHANNELS * width
+    for _ in range(2):
+        frames -= 2 * side
+        total += frames * (kernel * width * width // 8 + width * width)
+    return 2 * rows * (total + config.condition * width)
+
+
+def decoding(config: AutoencoderConfig, low_frames: int, frames: int, channels: int) -> int:
+    """Decoding a block, of which ``low_frames`` pass the low-rate blocks and ``frames`` become sound."""
+    low, width, sub = config.decoder_width_low, config.decoder_width, config.subframes
+    total = BLOCK_FRAMES * config.latent * low + low_frames * low * sub * width
+    total += low_frames * sub * config.noise * width
+    total += 6 * low * low * _through(config.decoder_ahead_low, BLOCK_FRAMES, BLOCK_FRAMES - low_frames)
+    total += 6 * width * width * _through(config.decoder_ahead, low_frames * sub, (low_frames - frames) * sub)
+    total += frames * sub * channels * 2 * (config.fft // 2 + 1) * width
+    return 2 * total
+
+
+def _through(ahead: tuple[int, ...], frames: int, late: int) -> int:
+    """Frames summed over blocks; in the first call of a stream each block yields fewer by its look-ahead."""
+    total = 0
+    for frames_ahead in ahead:
+        frames -= frames_ahead if late else 0
+        total += frames
+    return total
+
+
+def set_up(config: TransformerConfig, rows: int, times: int) -> int:
+    """Style, text and modulations, once per request and lease."""
+    style = GLOBAL_CHANNELS * 512 + 512 * config.condition + config.text * 256 + 256 * config.condition
+    per_time = 128 * 256 + 256 * config.condition + config.layers * config.condition * 6 * config.width
+    return 2 * rows * (style + times * per_time)
