@@ -27,6 +27,7 @@ from loopmeter_gateway import admin
 
 WAIT_S = 30.0
 GRANT_TOKENS = 10_000
+LOOPMETER = str(Path(sys.executable).with_name("loopmeter"))
 
 pytestmark = pytest.mark.skipif(
     shutil.which("oscsend") is None or shutil.which("oscdump") is None, reason="needs liblo-tools"
@@ -36,8 +37,9 @@ pytestmark = pytest.mark.skipif(
 class Process:
     """A program whose output is read line by line, and which is stopped in the end."""
 
-    def __init__(self, *command: str) -> None:
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment())
+    def __init__(self, *command: str, **environment: str) -> None:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("LOOPMETER_")}
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean | environment)
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -60,20 +62,12 @@ class Process:
 
 
 @contextlib.contextmanager
-def running(*command: str) -> Iterator[Process]:
-    process = Process(*command)
+def running(*command: str, **environment: str) -> Iterator[Process]:
+    process = Process(*command, **environment)
     try:
         yield process
     finally:
         process.stop()
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("LOOPMETER_")}
-
-
-def _python(code: str) -> tuple[str, ...]:
-    return (sys.executable, "-c", code)
 
 
 class Studio:
@@ -102,18 +96,15 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     customer = str(admin.create_customer(db, "ada")["customer_id"])
     key = str(admin.create_key(db, customer)["key"])
     admin.grant(db, customer, GRANT_TOKENS)
-    serve = (
-        "from pathlib import Path; from loopmeter_gateway.server import serve;"
-        f"serve(host='127.0.0.1', port=0, db={db!r}, engine='fake', data=Path({str(root / 'data')!r}))"
-    )
-    with running(*_python(serve)) as gateway:
+    serve = ("serve", "--port", "0", "--db", db, "--engine", "fake", "--data", str(root / "data"))
+    with running(LOOPMETER, *serve) as gateway:
         url = gateway.line().removeprefix("listening on ")
-        run = (
-            "from pathlib import Path; from loopmeter_integrations.osc import run;"
-            f"run('127.0.0.1:0', Path({str(folder)!r}), {url!r}, {key!r})"
-        )
+        bridge_command = ("bridge", "--listen", "127.0.0.1:0", "--out", str(folder))
         dump_port = _free_udp_port()
-        with running(*_python(run)) as bridge, running("oscdump", "-L", str(dump_port)) as oscdump:
+        with (
+            running(LOOPMETER, *bridge_command, LOOPMETER_URL=url, LOOPMETER_API_KEY=key) as bridge,
+            running("oscdump", "-L", str(dump_port)) as oscdump,
+        ):
             address = bridge.line().removeprefix("listening on ")
             with Loopmeter(url, key) as client:
                 _wake(oscdump, dump_port)
@@ -206,10 +197,6 @@ def test_a_mistake_by_oscsend_is_named_and_costs_nothing(
 
 
 def test_sigterm_ends_the_bridge_in_order(tmp_path: Path) -> None:
-    run = (
-        "from pathlib import Path; from loopmeter_integrations.osc import run;"
-        f"run('127.0.0.1:0', Path({str(tmp_path)!r}), 'http://127.0.0.1:9', None)"
-    )
-    process = Process(*_python(run))
+    process = Process(LOOPMETER, "bridge", "--listen", "127.0.0.1:0", "--out", str(tmp_path))
     assert re.fullmatch(r"listening on osc\.udp://127\.0\.0\.1:\d+", process.line())
     assert process.stop() == 0
