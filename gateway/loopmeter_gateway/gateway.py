@@ -165,6 +165,8 @@ class Gateway:
             )
             live.ahead.popleft()
             self._update(live, record)
+            if live.failure is not None and not live.ahead and not record.ended:
+                await self._end(live, "failed", live.failure)
         except Refused as refused:
             await self._end(live, "failed", refused)
         finally:
@@ -187,7 +189,10 @@ class Gateway:
         return live.record
 
     async def _fail(self, live: LiveJob, refused: Refused) -> None:
-        await self._end(live, "failed", refused)
+        """The engine makes no more of this job. What it has made is good, and is delivered first."""
+        live.failure = refused
+        if not live.ahead:
+            await self._end(live, "failed", refused)
 
     async def _end(self, live: LiveJob, state: records.Ended, refused: Refused | None) -> None:
         live.stopping = True

@@ -55,7 +55,8 @@ class Loops(Controller):
         order = Order(
             customer_id=caller.customer_id,
             idempotency_key=_idempotency_key(request),
-            order_sha256=hashlib.sha256(data.model_dump_json().encode()).digest(),
+            # Not over the quote: who repeats an order after asking for its price again means the same order.
+            order_sha256=hashlib.sha256(data.model_dump_json(exclude={"quote_id"}).encode()).digest(),
             request=LoopRequest.model_validate(data.model_dump(exclude={"quote_id"})),
             quote_id=data.quote_id,
             runs_by_itself=form == "application/json",

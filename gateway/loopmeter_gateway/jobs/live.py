@@ -13,13 +13,15 @@ from datetime import datetime
 from loopmeter._chunks import ChunkReceived
 from loopmeter_engine.contract import Chunk
 from loopmeter_gateway.jobs.records import JobRecord
+from loopmeter_gateway.problems import Refused
 
 
 class LiveJob:
     """One job in memory. Without readers it is parked: nothing more is made for it.
 
     ``record`` is what is durable. The engine has made ``made_index`` chunks; those from ``record.chunks_delivered``
-    on wait in ``ahead``. ``engine_state`` continues the stream at ``made_index``.
+    on wait in ``ahead``. ``engine_state`` continues the stream at ``made_index``. After a ``failure`` of the engine
+    nothing more is made, but what is ahead is still delivered.
     """
 
     def __init__(self, record: JobRecord, engine_state: bytes | None, now: datetime) -> None:
@@ -31,6 +33,7 @@ class LiveJob:
         self.readers = 0
         self.parked_since: datetime | None = now
         self.stopping = False
+        self.failure: Refused | None = None
         self.delivering: asyncio.Task[None] | None = None
         self.lease_number = 0  # of its last lease, over all jobs; 0 before the first
         self.failures = 0
@@ -39,7 +42,7 @@ class LiveJob:
     @property
     def wanted(self) -> bool:
         """Whether anybody waits for more. The worker asks between chunks."""
-        return self.readers > 0 and not self.stopping and not self.record.ended
+        return self.readers > 0 and not self.stopping and self.failure is None and not self.record.ended
 
     def lease_count(self, lease_chunks: int) -> int:
         """How many chunks the next lease should make; 0 while the engine is far enough ahead.

@@ -28,7 +28,7 @@ Ended = Literal["completed", "cancelled", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who asks for what, under which idempotency key. ``order_sha256`` covers the whole body."""
+    """Who asks for what, under which idempotency key. ``order_sha256`` covers the request."""
 
     customer_id: str
     idempotency_key: str
