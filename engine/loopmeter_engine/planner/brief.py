@@ -14,7 +14,7 @@ class PromptBrief:
     ``genre``, ``mood`` and ``mode`` are names of ``names.py``; ``tonic`` is a pitch class, 0 = C. ``layers_only``
     ("just drums") sets the layers, ``layers_without`` ("no drums") takes some from the genre's habit. ``families``
     holds names of ``score.FAMILIES[layer]``, ``macros`` names of ``score.MACROS`` with values 0..1, ``density`` is
-    0 (sparse) to 1 (busy).
+    0 (sparse) to 1 (busy). ``beats_per_bar`` is a meter that the words named ("waltz", "6/8").
     """
 
     genre: str | None = None
@@ -28,3 +28,4 @@ class PromptBrief:
     families: dict[Layer, str] = field(default_factory=dict)
     macros: dict[Layer, dict[str, float]] = field(default_factory=dict)
     density: float | None = None
+    beats_per_bar: int | None = None
