@@ -23,7 +23,7 @@ from loopmeter._core import (
     HttpResponse,
     LoopOptions,
 )
-from loopmeter._exceptions import LoopmeterError
+from loopmeter._exceptions import LoopmeterError, StreamInterrupted
 from loopmeter._loop import AsyncLoop
 from loopmeter._models import Balance, ChunkMeter, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
 from loopmeter._retry import RetryPolicy, tenacity_stop, tenacity_wait
@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 class AsyncLoopmeter:
-    """A client of one gateway. Safe to share between threads; close it, or use it as a context manager.
+    """A client of one gateway. Safe to share between tasks; close it, or use it as a context manager.
 
         async with AsyncLoopmeter() as client:
             quote = await client.quote("dusty lo-fi drums", tempo_bpm=92, bars=4)
@@ -202,8 +202,8 @@ class AsyncLoopStream:
                 play(chunk.pcm)
 
     ``started`` says what comes, once entered; ``tokens_charged`` is what the chunks so far cost. Leaving the block
-    before the end cancels the job, unless ``detach``; what was delivered stays charged. Not safe to share between
-    threads. The next chunk is fetched when it is asked for, so a slow reader slows the making.
+    before the end cancels the job, unless ``detach`` or by ``StreamInterrupted``; what was delivered stays charged.
+    Not safe to share between tasks. The next chunk is fetched when it is asked for, so a slow reader slows the making.
     """
 
     def __init__(
@@ -304,6 +304,8 @@ class AsyncLoopStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if isinstance(error, StreamInterrupted):
+            self._detach = True  # It can still be taken up again; the gateway cancels it if nobody does.
         try:
             await self.aclose()
         except LoopmeterError as failure:

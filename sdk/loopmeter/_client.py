@@ -23,7 +23,7 @@ from loopmeter._core import (
     OpenResponse,
     Transport,
 )
-from loopmeter._exceptions import LoopmeterError
+from loopmeter._exceptions import LoopmeterError, StreamInterrupted
 from loopmeter._loop import Loop
 from loopmeter._models import Balance, ChunkMeter, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
 from loopmeter._retry import RetryPolicy, tenacity_stop, tenacity_wait
@@ -200,8 +200,8 @@ class LoopStream:
                 play(chunk.pcm)
 
     ``started`` says what comes, once entered; ``tokens_charged`` is what the chunks so far cost. Leaving the block
-    before the end cancels the job, unless ``detach``; what was delivered stays charged. Not safe to share between
-    threads. The next chunk is fetched when it is asked for, so a slow reader slows the making.
+    before the end cancels the job, unless ``detach`` or by ``StreamInterrupted``; what was delivered stays charged.
+    Not safe to share between threads. The next chunk is fetched when it is asked for, so a slow reader slows the making.
     """
 
     def __init__(
@@ -302,6 +302,8 @@ class LoopStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if isinstance(error, StreamInterrupted):
+            self._detach = True  # It can still be taken up again; the gateway cancels it if nobody does.
         try:
             self.close()
         except LoopmeterError as failure:

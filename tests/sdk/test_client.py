@@ -213,7 +213,7 @@ def test_a_stream_that_stays_broken_says_how_to_take_it_up_again() -> None:
     client, clock = client_of(gateway, patience_s=10)
     chunks: list[ChunkReceived] = []
 
-    with pytest.raises(StreamInterrupted) as caught, client.loops.stream("drums", detach=True) as stream:
+    with pytest.raises(StreamInterrupted) as caught, client.loops.stream("drums") as stream:
         chunks.extend(stream)
     gateway.faults.clear()
     with client.loops.resume(caught.value.job_id, from_index=caught.value.next_index) as stream:
@@ -221,6 +221,7 @@ def test_a_stream_that_stays_broken_says_how_to_take_it_up_again() -> None:
 
     assert (caught.value.job_id, caught.value.next_index) == ("job_1", 2)
     assert 5 < sum(clock.sleeps) <= 10
+    assert gateway.calls("DELETE", "/v1/loops/job_1") == []
     assert rest == [ChunkReceived(PCM[2], rest[0].meter)]
 
 

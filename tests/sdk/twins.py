@@ -19,6 +19,7 @@ _WORDS = (
     (r"\b__a(enter|exit|next|iter)__", r"__\1__"),
     (r"\baclose\b", "close"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
+    (r"\btasks\b", "threads"),
     (r"\bAsync(?=[A-Z])", ""),
 )
 
