@@ -201,7 +201,7 @@ class LoopStream:
 
     ``started`` says what comes, once entered; ``tokens_charged`` is what the chunks so far cost. Leaving the block
     before the end cancels the job, unless ``detach`` or by ``StreamInterrupted``; what was delivered stays charged.
-    Not safe to share between threads. The next chunk is fetched when it is asked for, so a slow reader slows the making.
+    Not safe to share between threads. A chunk is fetched when it is asked for: a slow reader slows the making.
     """
 
     def __init__(
