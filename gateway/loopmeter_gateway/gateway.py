@@ -14,9 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from loopmeter import LoopRequest
-from loopmeter._chunks import ChunkReceived, KeepAlive, StreamEnded
-from loopmeter._models import Quote
+from loopmeter import ChunkReceived, KeepAlive, LoopRequest, Quote, StreamEnded
 from loopmeter_engine.contract import Engine, ScoreSheet
 from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.clock import Clock, to_ms

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from loopmeter._models import FieldProblem, Problem
+from loopmeter import FieldProblem, Problem
 
 TYPE_PREFIX = "urn:loopmeter:problem:"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -134,6 +135,9 @@ def gate() -> Gate:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something becomes true, for a bounded time."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.002)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        if condition():
+            return
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s in vain"
+        await asyncio.sleep(0.002)

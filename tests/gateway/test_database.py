@@ -65,7 +65,7 @@ async def test_work_of_a_caller_that_left_still_runs(database: Database) -> None
 
 @pytest.mark.parametrize("url", ["nonsense", "postgresql://host/db", "sqlite://", "sqlite:///:memory:"])
 def test_what_is_not_a_database_file_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="sqlite:///loopmeter.db"):
+    with pytest.raises(ValueError, match=r"sqlite:///loopmeter\.db"):
         open_writer(url)
 
 

@@ -7,8 +7,7 @@ import itertools
 
 import pytest
 
-from loopmeter import LoopRequest
-from loopmeter._chunks import ChunkDecoder, ChunkReceived, KeepAlive, StreamEnded, StreamStarted
+from loopmeter import ChunkDecoder, ChunkReceived, KeepAlive, LoopRequest, StreamEnded, StreamStarted
 from loopmeter._wav import WAV_HEADER_BYTES
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_gateway.accounts.customers import Caller
@@ -155,7 +154,7 @@ async def test_two_readers_of_one_job_get_the_same_and_pay_once(house: House) ->
         live = await stream(client)
         sounds = await asyncio.gather(read(client, live, 0, 12), read(client, live, 0, 12))
 
-    assert sounds == [SOUND, SOUND]
+    assert list(sounds) == [SOUND, SOUND]
     assert live.record.tokens_charged == 800
     assert house.audit() == CLEAN
 

@@ -10,8 +10,18 @@ import numpy as np
 import pytest
 import soundfile
 
-from loopmeter._chunks import ChunkDecoder, ChunkReceived, StreamEnded
-from loopmeter._models import Balance, Job, ModelPage, PriceBook, Problem, Quote, UsagePage
+from loopmeter import (
+    Balance,
+    ChunkDecoder,
+    ChunkReceived,
+    Job,
+    ModelPage,
+    PriceBook,
+    Problem,
+    Quote,
+    StreamEnded,
+    UsagePage,
+)
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_gateway import admin
 from loopmeter_gateway.problems import PROBLEMS
@@ -185,7 +195,12 @@ BAD_BODIES = {
     "unknown key": ({"key": "H"}, "key", "a key such as 'Am', 'F#' or 'Eb minor'", "'H'"),
     "bpm 0": ({"tempo_bpm": 0}, "tempo_bpm", "greater than or equal to 40", "0"),
     "bars 10,000": ({"bars": 10_000}, "bars", "less than or equal to 256", "10000"),
-    "301 s": ({"tempo_bpm": 60, "bars": 75.25}, "bars", "a valid integer, got a number with a fractional part", "75.25"),
+    "301 s": (
+        {"tempo_bpm": 60, "bars": 75.25},
+        "bars",
+        "a valid integer, got a number with a fractional part",
+        "75.25",
+    ),
     "304 s": ({"tempo_bpm": 60, "bars": 76}, "bars", "at most 300 s", "304.0 s (76 bars of 4 beats at 60 bpm)"),
     "empty prompt": ({"prompt": ""}, "prompt", "at least 1 character", "''"),
     "blank prompt": ({"prompt": "  "}, "prompt", "text that is not blank", "'  '"),

@@ -149,9 +149,7 @@ def test_chunk_charges_add_up_to_the_price(chunk_frames: list[int], tokens: int)
     ids=["unknown key", "no time", "negative surcharge", "unknown zone", "unknown plan key"],
 )
 def test_a_book_that_says_something_else_is_refused(wrong: str) -> None:
-    good = (
-        'name = "b"\nversion = "1"\nincluded_s = 60\nbase_tokens = 800\nextra_tokens_per_s = 10\nhifi_percent = 30\n'
-    )
+    good = 'name = "b"\nversion = "1"\nincluded_s = 60\nbase_tokens = 800\nextra_tokens_per_s = 10\nhifi_percent = 30\n'
 
     with pytest.raises(ValueError):
         parse_price_book(good + wrong)

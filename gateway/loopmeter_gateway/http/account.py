@@ -9,7 +9,7 @@ from litestar import Controller, Request, get
 from litestar.params import QueryParameter
 from sqlalchemy import text
 
-from loopmeter._models import Balance, ModelInfo, ModelPage, PriceBook, UsagePage
+from loopmeter import Balance, ModelInfo, ModelPage, PriceBook, UsagePage
 from loopmeter_gateway.http.guards import caller_of, gateway_of, require_customer
 from loopmeter_gateway.jobs.usage import PAGE_MAX, usage_page
 from loopmeter_gateway.money import ledger

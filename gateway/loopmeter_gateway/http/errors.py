@@ -11,7 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import Message, Scope
 
-from loopmeter._models import FieldProblem
+from loopmeter import FieldProblem
 from loopmeter_gateway.money.quotes import field_problem
 from loopmeter_gateway.problems import PROBLEMS, Refused
 

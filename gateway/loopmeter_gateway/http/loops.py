@@ -16,9 +16,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.response.base import ASGIResponse
 
-from loopmeter import LoopRequest
-from loopmeter._chunks import CHUNKS_MEDIA_TYPE
-from loopmeter._models import Job, LoopOrder, Quote
+from loopmeter import CHUNKS_MEDIA_TYPE, Job, LoopOrder, LoopRequest, Quote
 from loopmeter_gateway.gateway import Gateway
 from loopmeter_gateway.http.files import file_reader, ranged
 from loopmeter_gateway.http.guards import caller_of, gateway_of, require_customer, require_json

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
-from loopmeter._chunks import CHUNKS_MEDIA_TYPE, ChunkReceived, StreamEnded, StreamStarted, encode_chunk_event
+from loopmeter import CHUNKS_MEDIA_TYPE, ChunkReceived, StreamEnded, StreamStarted, encode_chunk_event
 from loopmeter._wav import WAV_HEADER_BYTES, wav_header, wav_padding
 from loopmeter_gateway.gateway import Gateway
 from loopmeter_gateway.jobs.live import LiveJob

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from datetime import datetime
 
-from loopmeter._chunks import ChunkReceived
+from loopmeter import ChunkReceived
 from loopmeter_engine.contract import Chunk
 from loopmeter_gateway.jobs.records import JobRecord
 from loopmeter_gateway.problems import Refused

@@ -12,9 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from loopmeter import LoopRequest
-from loopmeter._chunks import ChunkReceived
-from loopmeter._models import ENDED_STATES, ChunkMeter, Job, JobState, Problem
+from loopmeter import ENDED_STATES, ChunkMeter, ChunkReceived, Job, JobState, LoopRequest, Problem
 from loopmeter_engine.contract import Chunk
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money import ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
-from loopmeter._models import UsageEntry, UsagePage
+from loopmeter import UsageEntry, UsagePage
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money.quotes import Offer
 from loopmeter_gateway.tables import chunks, jobs

@@ -17,7 +17,7 @@ from typing import Literal
 
 from sqlalchemy import Column, Connection, func, insert, select, update
 
-from loopmeter._models import Balance
+from loopmeter import Balance
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import accounts, holds, transfers
 

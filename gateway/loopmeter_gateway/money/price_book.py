@@ -17,8 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
 
-from loopmeter import Quality
-from loopmeter._models import PeakWindow, PlanInfo, PriceBook, QuoteLine
+from loopmeter import PeakWindow, PlanInfo, PriceBook, Quality, QuoteLine
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, insert, select, update
 
-from loopmeter import LoopRequest
-from loopmeter._models import FieldProblem, PriceBook, Quote, QuoteLine, ResolvedRequest
+from loopmeter import FieldProblem, LoopRequest, PriceBook, Quote, QuoteLine, ResolvedRequest
 from loopmeter_engine.contract import Engine, InvalidRequest, Plan
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money.price_book import price
