@@ -33,17 +33,17 @@ class Slot:
 
 
 @cache
-def slots(beats_per_bar: int, bar: int, waltz: int = 0) -> tuple[Slot, ...]:
-    """The steps of bar number ``bar`` (only its parity matters), in order of onset, without gaps."""
+def slots(beats_per_bar: int, parity: int, waltz: int = 0) -> tuple[Slot, ...]:
+    """The steps of an even (0) or odd (1) bar, in order of onset, without gaps."""
     if beats_per_bar == 6:
-        half = 2 * (bar % 2)
+        half = 2 * parity
         return tuple(
             Slot(4 * (half + pulse) + i, 3.0 * pulse + onset, length)
             for pulse in (0, 1)
             for i, (onset, length) in enumerate(_SHUFFLE)
         )
     sources = (_WALTZES[waltz % 2],) if beats_per_bar == 3 else _SOURCE_BEATS[beats_per_bar]
-    beats = sources[bar % len(sources)]
+    beats = sources[parity % len(sources)]
     return tuple(Slot(4 * beat + i, at + 0.25 * i, 0.25) for at, beat in enumerate(beats) for i in range(4))
 
 
@@ -79,7 +79,7 @@ class Frame:
         return self.bars * self.beats_per_bar
 
     def slots(self, bar: int) -> tuple[Slot, ...]:
-        return slots(self.beats_per_bar, bar, self.waltz)
+        return slots(self.beats_per_bar, bar % 2, self.waltz)
 
     def closes_phrase(self, bar: int) -> bool:
         return bar == self.bars - 1 or bar % self.phrase == self.phrase - 1

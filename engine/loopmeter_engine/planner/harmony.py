@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,6 +53,8 @@ _SUFFIXES: dict[tuple[int, ...], str] = {
 }  # fmt: skip
 _SHARPS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _FLATS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
+_MAJOR_KEYS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+_MINOR_KEYS = ("Cm", "C#m", "Dm", "Ebm", "Em", "Fm", "F#m", "Gm", "G#m", "Am", "Bbm", "Bm")
 _FLAT_KEYS = (5, 10, 3, 8, 1)  # Relative major keys that are written with flats.
 
 
@@ -90,10 +92,17 @@ def chord_on(degree: int, size: str, tonic: int, mode: str) -> ChordShape:
     return ChordShape(root, intervals, note_names(tonic, mode)[root] + suffix)
 
 
+def key_name(tonic: int, mode: str) -> str:
+    """``Am``, ``F#``: the key as a request and a key signature write it; a mode by its third."""
+    return (_MINOR_KEYS if mode in MINOR_LIKE else _MAJOR_KEYS)[tonic]
+
+
 def note_names(tonic: int, mode: str) -> tuple[str, ...]:
     """Twelve names, with flats where the key is written with flats."""
+    name = key_name(tonic, mode)
     relative_major = (tonic - _MODE_DISTANCE[mode]) % 12
-    return _FLATS if relative_major in _FLAT_KEYS else _SHARPS
+    flat = "b" in name or ("#" not in name and relative_major in _FLAT_KEYS)
+    return _FLATS if flat else _SHARPS
 
 
 _MODE_DISTANCE = {"major": 0, "dorian": 2, "phrygian": 4, "lydian": 5, "mixolydian": 7, "minor": 9}
@@ -148,7 +157,7 @@ def _span(shape: ChordShape, start: float, end: float) -> ChordSpan:
     return ChordSpan(float(start), float(end - start), shape.root, shape.symbol, shape.pitch_classes)
 
 
-@cache
+@lru_cache(maxsize=8192)
 def voice(pitch_classes: tuple[int, ...], last: tuple[int, ...], centre: int, low: int, high: int) -> tuple[int, ...]:
     """Four or five MIDI pitches, lowest first: the placing of the chord that moves least from ``last`` (empty at the
     start) and stays near ``centre``."""
@@ -159,7 +168,7 @@ def voice(pitch_classes: tuple[int, ...], last: tuple[int, ...], centre: int, lo
     for candidate in _placings(tones, low, high):
         mean = sum(candidate) / len(candidate)
         cost = 0.35 * abs(mean - centre) + (0.0 if not last else _movement(last, candidate))
-        cost += 2.0 * sum(b - a <= 1 for a, b in pairwise(candidate))
+        cost += 4.0 * sum(b - a <= 1 for a, b in pairwise(candidate))
         cost += 1.5 * sum(a < 48 and b - a < 5 for a, b in pairwise(candidate))
         if best is None or cost < best[0]:
             best = (cost, candidate)

@@ -88,19 +88,32 @@ def _place(
 ) -> list[Note]:
     found = strikes(motif.row, frame, bar)
     line: list[Note] = []
+    step_before = 0
     for index, strike in enumerate(found):
         step = motif.step(index)
         if twist and index >= max(1, len(found) - 2):
             step += twist
         chord = harmony.at(strike.onset_beats).pitch_classes
-        strong = strike.onset_beats % 1 < 0.01 or strike.length_beats >= 1.0
-        ladder = chord if strong else tuple(sorted({*palette}))
-        base = _nearest(chord, centre)
-        pitch = _nearest(ladder, base + 2 * step, avoid=line[-1].pitch if line and not strong and step else None)
+        on_beat = strike.onset_beats % 1 < 0.01
+        ladder = chord if on_beat or strike.length_beats >= 1.0 else palette
+        wanted = _climb(palette, _nearest(chord, centre), step)
+        # Snapping must not flatten the contour: where the motif moves, the pitch moves.
+        moves = line and step != step_before
+        pitch = _nearest(ladder, wanted, avoid=line[-1].pitch if moves else None)
         pitch = min(max(pitch, RANGES["lead"][0]), RANGES["lead"][1])
-        velocity = 0.85 if strike.onset_beats % 1 < 0.01 else 0.72
-        line.append(Note("lead", strike.onset_beats, strike.length_beats, pitch, velocity))
+        line.append(Note("lead", strike.onset_beats, strike.length_beats, pitch, 0.85 if on_beat else 0.72))
+        step_before = step
     return line
+
+
+def _climb(palette: tuple[int, ...], pitch: int, steps: int) -> int:
+    """The pitch that lies ``steps`` tones of the palette above (below, if negative) a pitch."""
+    direction = 1 if steps > 0 else -1
+    for _ in range(abs(steps)):
+        pitch += direction
+        while pitch % 12 not in palette:
+            pitch += direction
+    return pitch
 
 
 def _bring_home(line: list[Note], harmony: Harmony, frame: Frame, bar: int, high: int) -> list[Note]:

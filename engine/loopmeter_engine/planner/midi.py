@@ -19,27 +19,20 @@ from loopmeter import LAYERS, Layer
 from loopmeter_engine.planner.compose import tidy
 from loopmeter_engine.planner.general_midi import CHANNELS, PITCH_OF_DRUM, PITCH_OF_FX, PROGRAMS
 from loopmeter_engine.planner.genres import GENRE_BOOK
-from loopmeter_engine.planner.harmony import MINOR_LIKE
+from loopmeter_engine.planner.harmony import key_name
 from loopmeter_engine.planner.listen import hear_chords
 from loopmeter_engine.planner.midi_in import InvalidMidi, UserMidi, midi_to_events
 from loopmeter_engine.planner.moods import MOOD_BOOK
 from loopmeter_engine.planner.timbre import choose_timbre
 from loopmeter_engine.score import FxEvent, Hit, Note, Score, Timbre
 
-__all__ = ["InvalidMidi", "UserMidi", "key_name", "midi_to_events", "score_to_midi", "with_user_midi"]
+__all__ = ["InvalidMidi", "UserMidi", "midi_to_events", "score_to_midi", "with_user_midi"]
 
 TICKS_PER_BEAT = 960
 _HIT_TICKS = TICKS_PER_BEAT // 8
-_MAJOR_KEYS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
-_MINOR_KEYS = ("Cm", "C#m", "Dm", "Ebm", "Em", "Fm", "F#m", "Gm", "G#m", "Am", "Bbm", "Bm")
 
 Span = tuple[int, int, int, int]  # Start and end in ticks, pitch, velocity 1..127.
 _Long = TypeVar("_Long", Note, FxEvent)
-
-
-def key_name(tonic: int, mode: str) -> str:
-    """``Am``, ``F#``: the key as a request and a key signature write it; a mode by its third."""
-    return (_MINOR_KEYS if mode in MINOR_LIKE else _MAJOR_KEYS)[tonic]
 
 
 def score_to_midi(score: Score) -> bytes:

@@ -13,9 +13,9 @@ from loopmeter import LAYERS, Layer, LoopRequest
 from loopmeter_engine.planner.brief import PromptBrief
 from loopmeter_engine.planner.compose import compose, draw_mode
 from loopmeter_engine.planner.genres import GENRE_BOOK, Genre
-from loopmeter_engine.planner.harmony import MINOR_LIKE
+from loopmeter_engine.planner.harmony import MINOR_LIKE, key_name
 from loopmeter_engine.planner.listen import estimate_key
-from loopmeter_engine.planner.midi import InvalidMidi, UserMidi, key_name, midi_to_events
+from loopmeter_engine.planner.midi import InvalidMidi, UserMidi, midi_to_events
 from loopmeter_engine.planner.moods import MOOD_BOOK
 from loopmeter_engine.score import Score
 

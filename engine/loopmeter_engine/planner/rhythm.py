@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from loopmeter_engine.planner.genres.model import steps_of
-from loopmeter_engine.planner.grid import Frame
+from loopmeter_engine.planner.grid import Frame, slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,18 @@ class Strike:
 def strikes(row: str, frame: Frame, bar: int) -> list[Strike]:
     """The starts of one bar. ``-`` lengthens; a row of 32 steps has an even and an odd bar."""
     start = bar * frame.beats_per_bar
-    return [Strike(s.mark, start + s.onset_beats, s.length_beats) for s in _in_bar(row, frame, bar % 2)]
+    return [
+        Strike(s.mark, start + s.onset_beats, s.length_beats)
+        for s in _in_bar(row, frame.beats_per_bar, bar % 2, frame.waltz)
+    ]
 
 
 @cache
-def _in_bar(row: str, frame: Frame, parity: int) -> tuple[Strike, ...]:
+def _in_bar(row: str, beats_per_bar: int, parity: int, waltz: int) -> tuple[Strike, ...]:
     text = steps_of(row)
     found: list[Strike] = []
     holding = False
-    for slot in frame.slots(parity):
+    for slot in slots(beats_per_bar, parity, waltz):
         mark = text[(slot.step + 16 * parity) % len(text)]
         if mark == "-" and holding:
             last = found[-1]

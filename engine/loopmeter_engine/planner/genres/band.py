@@ -96,9 +96,14 @@ JAZZ = Genre(
             },
             {"tom_low": ".... .... .... ..?."},
         ),
-        DrumPattern(  # Brushes and bossa rim.
-            {"shaker": "xoxo xoxo xoxo xoxo", "rim": "x..x ..x. ..x. .x..", "kick": "x..o x..o x..o x..o"},
-            {"closed_hat": ".... o... .... o..."},
+        DrumPattern(  # Brushes: the hand that sweeps, the hand that taps.
+            {
+                "shaker": "x.o. X.o. x.o. X.o.",
+                "closed_hat": ".... x... .... x...",
+                "kick": "o... ..?. o... ....",
+                "rim": ".... .... .... x...",
+            },
+            {"snare": "..?. ..g. ..?. ..g."},
         ),
     ),
     fills=JAZZ_FILLS,
