@@ -111,11 +111,11 @@ class _Caption:
         return self._one(self._choose(MOOD_WORDS[self._score.mood]))
 
     def _hint(self) -> str:
-        return self._one(_unpromising(self._choose(GENRE_HINTS[self._score.genre])))
+        return self._one(_unpromising(self._choose(GENRE_HINTS[self._score.genre])) or [self._mood()])
 
     def _scene(self) -> str:
         table = GENRE_SCENES[self._score.genre] if self._chance(0.6) else MOOD_SCENES[self._score.mood]
-        return self._one(_unpromising(self._choose(table)))
+        return self._one(_unpromising(self._choose(table)) or self._choose(MOOD_SCENES[self._score.mood]))
 
     def _maybe_carrier(self) -> str:
         return self._one(_CARRIERS) if self._chance(0.6) else ""
@@ -208,5 +208,4 @@ class _Caption:
 
 
 def _unpromising(wordings: Sequence[str]) -> Sequence[str]:
-    """Those that name no instrument; all of them where every one does."""
-    return [wording for wording in wordings if not _PROMISE.search(wording)] or wordings
+    return [wording for wording in wordings if not _PROMISE.search(wording)]

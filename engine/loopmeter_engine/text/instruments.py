@@ -12,8 +12,8 @@ from loopmeter import Layer
 # A word for the layer as a whole, whatever plays it.
 LAYER_WORDS: dict[Layer, tuple[str, ...]] = {
     "drums": (
-        "drums", "drum beat", "beats", "percussion", "drum loop", "drum groove", "drum kit", "drum pattern",
-        "rhythm section", "drum track", "drum machine", "drum", "break", "breaks", "breakbeat", "breakbeats",
+        "drums", "drum beat", "drum beats", "percussion", "drum loop", "drum groove", "drum kit", "drum pattern",
+        "rhythm section", "drum track", "drum machine", "drum", "break", "breaks", "breakbeats",
     ),
     "bass": (
         "bass", "bassline", "bass line", "low end", "bass riff", "bass groove", "bass part", "basslines",
@@ -64,7 +64,7 @@ FAMILY_WORDS: dict[Layer, dict[str, tuple[str, ...]]] = {
     },
     "bass": {
         "sub": (
-            "sub bass", "808 bass", "sub", "deep sub", "sine bass", "low sub", "sub-bass", "subs", "808 sub",
+            "sub bass", "808 bass", "sub", "deep sub", "sine bass", "low sub", "sine sub", "subs", "808 sub",
             "booming bass", "sliding 808", "deep bass",
         ),
         "reese": (
@@ -129,7 +129,7 @@ FAMILY_WORDS: dict[Layer, dict[str, tuple[str, ...]]] = {
             "tubular bells", "bell lead", "bell synth", "toy piano",
         ),
         "mallet": (
-            "marimba", "vibraphone", "mallets", "xylophone", "vibes", "kalimba", "mallet melody", "mallet",
+            "marimba", "vibraphone", "mallets", "xylophone", "vibraphones", "kalimba", "mallet melody", "mallet",
             "balafon", "steel drum", "thumb piano", "steel pan",
         ),
         "flute": (
@@ -178,6 +178,13 @@ DRUM_PARTS = (
     "snare drum", "bass drum", "handclaps", "hand claps", "tambourine", "cowbell", "crash cymbal",
 )
 
+# Phrases whose words would otherwise be taken for something else: they mean nothing.
+NEUTRAL_PHRASES = (
+    "short loop", "long loop", "haunted house", "tree house", "light house", "house party", "background music",
+    "hard drive",
+    "bright side", "long time", "short film", "heavy rain", "quiet place", "low key",
+)
+
 # Words that mean that a layer is absent, in one word.
 ABSENT_WORDS: dict[Layer, tuple[str, ...]] = {
     "drums": ("drumless", "beatless", "drum-free", "percussion-free", "drums off", "unpercussive"),
@@ -217,7 +224,7 @@ MACRO_WORDS: dict[tuple[str, float], tuple[str, ...]] = {
         "distorted", "gritty", "overdriven", "saturated", "crunchy", "fuzzy", "dirty", "bit-crushed", "bitcrushed",
         "crushed", "filthy", "grungy", "growling", "lo-fi and crunchy", "harsh",
     ),
-    ("drive", 0.02): ("clean", "pure", "pristine", "undistorted", "clean-sounding", "polished"),
+    ("drive", 0.02): ("clean", "no distortion", "pure", "pristine", "undistorted", "clean-sounding", "polished"),
     ("space", 0.8): (
         "reverb-drenched", "washed out", "reverberant", "spacious", "cavernous", "echoing", "drenched in reverb",
         "reverby", "roomy", "distant", "big reverb", "with lots of reverb", "long reverb", "echoey", "huge reverb",
@@ -232,7 +239,7 @@ MACRO_WORDS: dict[tuple[str, float], tuple[str, ...]] = {
     ),
     ("width", 0.05): ("mono", "narrow", "centred", "centered", "monophonic", "in mono"),
     ("level", 0.95): ("loud", "up front and loud", "dominant", "prominent", "booming", "thunderous"),
-    ("level", 0.35): ("quiet", "faint", "background", "subtle", "barely audible", "low in the mix"),
+    ("level", 0.35): ("quiet", "faint", "soft in the mix", "subtle", "barely audible", "low in the mix"),
 }
 
 DENSITY_WORDS: dict[float, tuple[str, ...]] = {
@@ -241,7 +248,7 @@ DENSITY_WORDS: dict[float, tuple[str, ...]] = {
         "stripped back", "skeletal", "minimalistic",
     ),
     0.35: ("simple", "uncluttered", "spacious groove", "restrained", "basic", "plain"),
-    0.7: ("driving", "rolling", "full", "layered", "active"),
+    0.7: ("driving", "rolling", "full-on", "layered", "active"),
     0.9: (
         "busy", "dense", "intricate", "frantic", "hectic", "complex", "many notes", "virtuosic", "frenetic",
         "packed", "fast notes",

@@ -1,7 +1,7 @@
 """The words for genres and moods, as producers, players and game developers write them. Data alone, torch-free.
 
 ``GENRE_WORDS`` name a genre outright. ``GENRE_HINTS`` suggest one and yield to any name. ``GENRE_SCENES`` are
-whole descriptions; the encoder compares with them, the explicit reading does not look for them. Spelling is free:
+whole descriptions: the encoder's read-out learns from them, the explicit reading ignores them. Spelling is free:
 matching ignores case, accents, hyphens and the ampersand. Every ``HELD_OUT_EVERY``-th wording stays out of the
 training captions, so that a test can ask with words that the renderer never saw.
 """
@@ -33,14 +33,14 @@ GENRE_WORDS: dict[str, tuple[str, ...]] = {
         "slow jam lofi",
     ),
     "boom_bap": (
-        "boom bap", "boombap", "old school hip hop", "90s hip hop", "golden age hip hop", "hip hop", "hip-hop",
+        "boom bap", "boombap", "old school hip hop", "90s hip hop", "golden age hip hop", "hip hop", "hiphop",
         "classic rap", "east coast hip hop", "underground hip hop", "old-school rap", "90s rap", "golden era rap",
         "sample-based hip hop", "boom-bap rap", "jazz rap", "hip hop breaks", "turntablism",
     ),
     "trap": (
         "trap", "trap beat", "drill", "atlanta trap", "southern rap", "uk drill", "phonk", "cloud rap", "trap soul",
         "hard trap", "rage beat", "plugg", "modern hip hop", "dirty south", "melodic trap", "memphis rap",
-        "type beat", "rap beat", "rap",
+        "trap instrumental", "trap type beat", "trap rap",
     ),
     "house": (
         "house", "deep house", "house music", "tech house", "chicago house", "piano house", "lo-fi house",
@@ -51,19 +51,19 @@ GENRE_WORDS: dict[str, tuple[str, ...]] = {
     "techno": (
         "techno", "minimal techno", "detroit techno", "acid techno", "berlin techno", "hard techno",
         "industrial techno", "peak time techno", "dub techno", "melodic techno", "warehouse techno", "rave techno",
-        "minimal", "ebm", "hardcore rave", "gabber", "schranz", "hardstyle", "industrial",
+        "mnml", "ebm", "hardcore rave", "gabber", "schranz", "hardstyle", "industrial",
     ),
     "trance": (
         "trance", "uplifting trance", "psytrance", "goa trance", "progressive trance", "vocal trance", "psy trance",
         "tech trance", "euphoric trance", "classic trance", "goa", "eurodance", "hard trance", "festival trance",
     ),
     "drum_and_bass": (
-        "drum and bass", "dnb", "d&b", "drum & bass", "drum n bass", "jungle", "liquid dnb", "neurofunk", "jump up",
-        "liquid funk", "drumfunk", "ragga jungle", "d'n'b", "breakcore", "atmospheric jungle", "dnb roller",
-        "techstep", "breakbeat", "drum'n'bass", "liquid drum and bass",
+        "drum and bass", "dnb", "d&b", "drum n bass roller", "drum n bass", "jungle", "liquid dnb", "neurofunk",
+        "jump up", "liquid funk", "drumfunk", "ragga jungle", "d'n'b", "breakcore", "atmospheric jungle",
+        "dnb roller", "techstep", "breakbeat", "drum 'n' bass", "liquid drum and bass",
     ),
     "uk_garage": (
-        "uk garage", "ukg", "2-step", "two step", "2 step garage", "speed garage", "future garage", "garage beat",
+        "uk garage", "ukg", "2-step", "2 step ukg", "2 step garage", "speed garage", "future garage", "garage beat",
         "bassline house", "uk funky", "four by four garage", "london garage", "nu garage", "two-step garage",
         "2step", "garage",
     ),
@@ -83,10 +83,11 @@ GENRE_WORDS: dict[str, tuple[str, ...]] = {
     ),
     "funk": (
         "funk", "p-funk", "funk groove", "g-funk", "electro funk", "70s funk", "jazz funk", "funk rock", "soul funk",
-        "synth funk", "deep funk", "boogie funk", "go-go", "street funk", "motown", "soul", "blaxploitation",
+        "synth funk", "deep funk", "boogie funk", "go-go", "street funk", "motown", "soul funk groove",
+        "blaxploitation",
     ),
     "disco": (
-        "disco", "nu-disco", "nu disco", "italo disco", "french house", "disco house", "70s disco", "cosmic disco",
+        "disco", "nudisco", "nu disco", "italo disco", "french house", "disco house", "70s disco", "cosmic disco",
         "boogie", "space disco", "french touch", "disco funk", "philly disco", "euro disco", "classic disco",
     ),
     "jazz": (
@@ -96,12 +97,12 @@ GENRE_WORDS: dict[str, tuple[str, ...]] = {
     ),
     "rock": (
         "rock", "hard rock", "indie rock", "punk", "alternative rock", "punk rock", "classic rock", "metal",
-        "grunge", "garage rock", "post-rock", "rock and roll", "stadium rock", "heavy metal", "pop punk",
+        "grunge", "garage band", "post-rock", "rock and roll", "stadium rock", "heavy metal", "pop punk",
         "blues rock", "shoegaze", "rock 'n' roll", "surf rock", "country rock",
     ),
     "reggae": (
         "reggae", "roots reggae", "dub reggae", "dub", "rocksteady", "ska", "dancehall", "lovers rock", "reggae dub",
-        "one drop", "steppers dub", "ragga", "riddim", "roots and culture", "digital reggae", "reggaeton",
+        "one drop", "steppers dub", "dub plate", "riddim reggae", "roots and culture", "digital reggae", "reggaeton",
         "jamaican dub",
     ),
     "afrobeat": (
@@ -114,10 +115,10 @@ GENRE_WORDS: dict[str, tuple[str, ...]] = {
         "arcade music", "16bit", "game boy", "nes",
     ),
     "cinematic": (
-        "cinematic", "film score", "orchestral", "trailer music", "epic orchestral", "soundtrack", "movie score",
-        "orchestral score", "hybrid orchestral", "symphonic", "film music", "classical", "battle music",
-        "fantasy score", "cinematic trailer", "neoclassical", "score music", "orchestra", "underscore",
-        "movie soundtrack",
+        "cinematic", "film score", "orchestral", "trailer music", "epic orchestral", "orchestral theme",
+        "movie score", "orchestral score", "hybrid orchestral", "symphonic", "film music", "classical",
+        "battle music", "fantasy score", "cinematic trailer", "neoclassical", "score music", "orchestra",
+        "orchestral suite", "movie soundtrack",
     ),
     "pop": (
         "pop", "dance pop", "synth pop", "pop music", "indie pop", "radio pop", "k-pop", "pop song", "bubblegum pop",
@@ -133,15 +134,15 @@ GENRE_HINTS: dict[str, tuple[str, ...]] = {
         "vhs", "cozy", "homework", "cassette",
     ),
     "boom_bap": (
-        "mpc", "sp-1200", "sp1200", "freestyle", "crate digging", "scratching", "head nod", "east coast", "emcee",
-        "cypher", "golden age", "chopped sample", "brooklyn", "turntable",
+        "mpc", "rap", "sp-1200", "sp1200", "freestyle", "crate digging", "scratching", "head nod", "east coast",
+        "emcee", "cypher", "golden age", "chopped sample", "brooklyn", "turntable",
     ),
     "trap": (
-        "hat rolls", "808s", "triplet hats", "rolling hats", "sliding 808", "trap hats", "southern", "hi-hat rolls",
-        "gliding 808s", "atlanta", "trappy", "booming 808",
+        "hat rolls", "808s", "triplet hats", "rolling hats", "sliding 808", "trap hats", "southern", "type beat",
+        "rap", "rap beat", "drill beat", "hi-hat rolls", "gliding 808s", "atlanta", "trappy", "booming 808",
     ),
     "house": (
-        "four on the floor", "four to the floor", "4 on the floor", "4/4 kick", "club groove", "clubby", "ibiza",
+        "four on the floor", "four to the floor", "4 on the floor", "steady kick", "club groove", "clubby", "ibiza",
         "dancefloor", "housey", "pool party", "dj set", "nightclub", "danceable", "disco house chords",
     ),
     "techno": (
@@ -157,8 +158,8 @@ GENRE_HINTS: dict[str, tuple[str, ...]] = {
         "liquid", "breaks", "fast breaks", "frantic breaks", "junglist", "rolling reese",
     ),
     "uk_garage": (
-        "shuffled", "skippy", "skippy hats", "shuffly", "bumpy", "swung hats", "organ bass", "pirate radio",
-        "swung garage", "burial style", "skipping drums",
+        "shuffled", "two-step", "skippy", "skippy hats", "shuffly", "bumpy", "swung hats", "organ bass",
+        "pirate radio", "swung garage", "burial style", "skipping drums",
     ),
     "dubstep": (
         "wobble", "wobble bass", "wub", "wubs", "wub wub", "growl bass", "half-time drop", "bass drop",
@@ -173,8 +174,8 @@ GENRE_HINTS: dict[str, tuple[str, ...]] = {
         "atmospheric", "zen", "yoga", "sleep", "relaxation", "atmospheres", "soundscapes",
     ),
     "funk": (
-        "funky", "slap bass", "wah guitar", "wah-wah", "clavinet", "on the one", "groovy", "clav", "james brown",
-        "heist", "greasy", "scratch guitar",
+        "funky", "soul", "slap bass", "wah guitar", "wah-wah", "clavinet", "on the one", "groovy", "clav",
+        "james brown", "heist", "greasy", "scratch guitar",
     ),
     "disco": (
         "octave bass", "mirror ball", "disco ball", "studio 54", "nile rodgers", "roller skate", "discoid", "1978",
@@ -189,8 +190,8 @@ GENRE_HINTS: dict[str, tuple[str, ...]] = {
         "headbanging", "live drums", "band", "riffs", "rocking", "mosh", "guitars",
     ),
     "reggae": (
-        "skank", "offbeat chords", "kingston", "jamaican", "bubbling organ", "island", "sound system", "rasta",
-        "spring reverb", "caribbean", "skanking guitar", "dubby",
+        "skank", "riddim", "ragga", "jamaica", "offbeat chords", "kingston", "jamaican", "bubbling organ", "island",
+        "sound system", "rasta", "spring reverb", "caribbean", "skanking guitar", "dubby",
     ),
     "afrobeat": (
         "log drum", "lagos", "nigerian", "west african", "talking drum", "african", "polyrhythm", "fela",
@@ -201,8 +202,8 @@ GENRE_HINTS: dict[str, tuple[str, ...]] = {
         "pulse wave", "game console", "snes", "sega",
     ),
     "cinematic": (
-        "trailer", "epic", "boss battle", "symphony", "movie", "film", "cutscene", "taikos", "braams", "medieval",
-        "ostinato", "hans zimmer", "fantasy", "suspense", "castle", "stealth",
+        "trailer", "epic", "boss battle", "symphony", "movie", "film", "cutscene", "taikos", "braams", "soundtrack",
+        "underscore", "medieval", "ostinato", "hans zimmer", "fantasy", "suspense", "castle", "stealth",
     ),
     "pop": (
         "catchy", "radio", "hook", "chart", "commercial", "sing along", "advert", "radio-friendly", "summer hit",
@@ -314,7 +315,8 @@ GENRE_SCENES: dict[str, tuple[str, ...]] = {
         "full orchestra with big percussion for a film trailer", "tense low strings for a thriller",
         "heroic theme of a fantasy kingdom with choir", "emotional strings and piano for the final scene",
         "sneaking past guards, suspenseful underscore", "final battle with choir and war drums",
-        "knights, dragons and castles", "grand journey through vast landscapes",
+        "knights, dragons and castles", "creaking doors in an abandoned mansion full of ghosts",
+        "a horror game where something watches you", "grand journey through vast landscapes",
     ),
     "pop": (
         "catchy melody with bright synths and claps", "happy song for an advertisement with ukulele",
@@ -340,7 +342,7 @@ MOOD_WORDS: dict[str, tuple[str, ...]] = {
     ),
     "calm": (
         "calm", "relaxed", "peaceful", "chill", "soothing", "laid-back", "mellow", "gentle", "tranquil", "quiet",
-        "serene", "easy-going", "relaxing", "meditative", "sleepy", "restful", "laid back", "lazy", "slow",
+        "serene", "easy-going", "relaxing", "meditative", "sleepy", "restful", "at ease", "lazy", "slow",
     ),
     "aggressive": (
         "aggressive", "angry", "hard-hitting", "brutal", "heavy", "fierce", "violent", "savage", "furious", "raw",
@@ -405,3 +407,12 @@ MOOD_SCENES: dict[str, tuple[str, ...]] = {
         "the hero returns in triumph", "a vast kingdom revealed", "saving the world",
     ),
 }
+
+# Texts that name neither genre nor mood, so that the encoder's read-out learns to leave them open.
+NAMELESS_TEXTS: tuple[str, ...] = (
+    "music", "a loop", "give me a loop", "make me something", "something for my game", "music for my game",
+    "surprise me", "anything you like", "background music for a video", "a nice loop please", "hello world", "test",
+    "an old house in the woods", "haunted house", "a short piece", "something cool", "generate audio",
+    "a new idea for my project", "the quick brown fox", "asdf", "tax return", "instrumental music", "a good melody",
+    "make a beat", "my cat is hungry", "what time is it",
+)
