@@ -17,6 +17,7 @@ from loopmeter_engine.planner.harmony import MINOR_LIKE, key_name
 from loopmeter_engine.planner.listen import estimate_key
 from loopmeter_engine.planner.midi import InvalidMidi, UserMidi, midi_to_events
 from loopmeter_engine.planner.moods import MOOD_BOOK
+from loopmeter_engine.planner.names import GENRES
 from loopmeter_engine.score import Score
 
 DEFAULT_BARS = 4
@@ -33,7 +34,7 @@ def resolve(request: LoopRequest, brief: PromptBrief) -> LoopRequest:
     if request.tempo_bpm is not None and request.bars is not None and request.key is not None:
         return request
     genre, mood = _genre(brief), MOOD_BOOK[_mood(brief)]
-    rng = np.random.default_rng([request.seed, 0xB1])
+    rng = np.random.default_rng([request.seed, GENRES.index(genre.name)])
     rolls = rng.random(2)
     user = _heard(request)
     tempo = request.tempo_bpm or brief.tempo_bpm or (user.tempo_bpm if user else None)
