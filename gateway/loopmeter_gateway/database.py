@@ -45,7 +45,10 @@ def _open(url: str, begin: str) -> Engine:
         raise ValueError(f"expected a database address such as sqlite:///loopmeter.db, found {url!r}") from error
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise ValueError(f"expected a database file such as sqlite:///loopmeter.db, found {url!r}")
-    engine = create_engine(parsed.set(drivername="sqlite"), pool_size=READERS, max_overflow=1)
+    # Every use is a whole transaction, so a connection comes back clean without a rollback.
+    engine = create_engine(
+        parsed.set(drivername="sqlite"), pool_size=READERS, max_overflow=1, pool_reset_on_return=None
+    )
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: object) -> None:
@@ -137,7 +140,7 @@ class Database:
                 group.append(self._queue.get_nowait())
             try:
                 results = await loop.run_in_executor(self._write_thread, self._write, [item.work for item in group])
-            # A failed commit undid the whole group: each caller learns it, and the writer goes on.
+            # A failed commit undid the whole group, as did the only work in it: each caller learns it.
             except Exception as error:
                 results = [error] * len(group)
             for item, result in zip(group, results, strict=True):
@@ -146,6 +149,8 @@ class Database:
 
     def _write(self, group: Sequence[Work[Any]]) -> list[Any]:
         with self._writer.begin() as connection:
+            if len(group) == 1:
+                return [group[0](connection)]  # What it raises undoes the transaction: no savepoint is needed.
             return [_run(connection, work) for work in group]
 
 
