@@ -109,26 +109,23 @@ def order_job(
     assert offer is not None
     hold_id = ledger.hold_id(order.customer_id, order.idempotency_key)
     ledger.hold(connection, hold_id, order.customer_id, offer.tokens, now_ms, hold_expires_at_ms)
-    row = connection.execute(
-        insert(jobs)
-        .values(
-            id=job_id,
-            customer_id=order.customer_id,
-            idempotency_key=order.idempotency_key,
-            order_sha256=order.order_sha256,
-            hold_id=hold_id,
-            quote_id=order.quote_id,
-            offer_json=offer.model_dump_json(),
-            runs_by_itself=order.runs_by_itself,
-            state="queued",
-            tokens_quoted=offer.tokens,
-            tokens_charged=0,
-            chunks_delivered=0,
-            frames_delivered=0,
-            created_at_ms=now_ms,
-        )
-        .returning(jobs)
-    ).one()
+    values = {
+        "id": job_id,
+        "customer_id": order.customer_id,
+        "idempotency_key": order.idempotency_key,
+        "order_sha256": order.order_sha256,
+        "hold_id": hold_id,
+        "quote_id": order.quote_id,
+        "offer_json": offer.model_dump_json(),
+        "runs_by_itself": order.runs_by_itself,
+        "state": "queued",
+        "tokens_quoted": offer.tokens,
+        "tokens_charged": 0,
+        "chunks_delivered": 0,
+        "frames_delivered": 0,
+        "created_at_ms": now_ms,
+    }
+    row = connection.execute(insert(jobs).returning(jobs), values).one()
     return _record(row), True
 
 
@@ -173,9 +170,8 @@ def deliver_chunk(
         device_seconds=chunk.usage.device_seconds,
         peak_memory_bytes=chunk.usage.peak_memory_bytes,
     )
-    connection.execute(
-        insert(chunks).values(job_id=job_id, delivered_at_ms=now_ms, pcm=chunk.pcm, **meter.model_dump())
-    )
+    values = {"job_id": job_id, "delivered_at_ms": now_ms, "pcm": chunk.pcm, **meter.model_dump()}
+    connection.execute(insert(chunks), values)
     if not last:
         _keep_state(connection, job_id, chunk)
     moved = connection.execute(

@@ -81,15 +81,16 @@ def hold(connection: Connection, hold_id: str, account_id: str, tokens: int, now
     if taken.rowcount != 1:
         raise _insufficient(tokens, balance(connection, account_id).available)
     connection.execute(
-        insert(holds).values(
-            id=hold_id,
-            account_id=account_id,
-            amount=tokens,
-            posted=0,
-            state="open",
-            created_at_ms=now_ms,
-            expires_at_ms=expires_at_ms,
-        )
+        insert(holds),
+        {
+            "id": hold_id,
+            "account_id": account_id,
+            "amount": tokens,
+            "posted": 0,
+            "state": "open",
+            "created_at_ms": now_ms,
+            "expires_at_ms": expires_at_ms,
+        },
     )
 
 
@@ -154,14 +155,15 @@ def _transfer(
     chunk_index: int | None = None,
 ) -> None:
     connection.execute(
-        insert(transfers).values(
-            debit_account_id=debit,
-            credit_account_id=credit,
-            amount=amount,
-            hold_id=hold_id,
-            chunk_index=chunk_index,
-            created_at_ms=now_ms,
-        )
+        insert(transfers),
+        {
+            "debit_account_id": debit,
+            "credit_account_id": credit,
+            "amount": amount,
+            "hold_id": hold_id,
+            "chunk_index": chunk_index,
+            "created_at_ms": now_ms,
+        },
     )
     for account_id, change in ((debit, -amount), (credit, amount)):
         connection.execute(
