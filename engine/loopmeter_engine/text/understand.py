@@ -61,6 +61,11 @@ class PromptReader:
         mood = brief.mood or _above(moods.scores(vector), MOODS, _MOOD_LEVEL)
         return replace(brief, genre=genre, mood=mood)
 
+    @property
+    def encoder(self) -> TextEncoder:
+        """The encoder behind the reading, for whoever needs the vector of a prompt as well."""
+        return self._load()[0]
+
     def _load(self) -> tuple[TextEncoder, Readout, Readout]:
         if self._loaded is None:
             encoder = TextEncoder.load(self._weights / "text_encoder.safetensors")
