@@ -169,11 +169,17 @@ def generate(engine: LoopmeterEngine, loop: Loop) -> NDArray[np.float64]:
         for chunk in engine.lease(plan.request, first, min(LEASE_CHUNKS_MAX, chunks - first), state):
             pcm += chunk.pcm
             state = chunk.state_after
-    octets = np.frombuffer(pcm, np.uint8).reshape(-1, plan.channels, plan.bits // 8)
+    return samples_of(pcm, plan.channels, plan.bits)
+
+
+def samples_of(pcm: bytes, channels: int, bits: int) -> NDArray[np.float64]:
+    """Interleaved little-endian integers to (channels, frames) in [-1, 1)."""
+    octets = np.frombuffer(pcm, np.uint8).reshape(-1, channels, bits // 8)
     # Into the upper bytes of 32 bit, so that the sign needs no care.
     wide = np.zeros((*octets.shape[:2], 4), np.uint8)
-    wide[:, :, 4 - plan.bits // 8 :] = octets
-    return wide.view("<i4")[:, :, 0].T / 2.0**31
+    wide[:, :, 4 - bits // 8 :] = octets
+    samples: NDArray[np.float64] = wide.view("<i4")[:, :, 0].T / 2.0**31
+    return samples
 
 
 def _write(path: Path, pcm: NDArray[np.floating]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from judging.audio import samples_of
 from judging.loops import loops
 from judging.onsets import BANDS, asked_ms, delay_of, hear, pre_echo_db
 from judging.pitch import in_scale_share, likeness, pitch_energy
 from judging.spectra import circular_stft, mel_distance_db
 from numpy.typing import NDArray
 
+from loopmeter_engine.engine import pcm_bytes
 from loopmeter_engine.planner.compose import compose
 from loopmeter_engine.score import Score
 from loopmeter_engine.training.synth import render_stems
@@ -43,6 +46,13 @@ def test_the_list_is_40_of_each_kind_with_names_of_their_own() -> None:
     kinds = [loop.kind for loop in loops()]
     assert [kinds.count(kind) for kind in ("drums", "tonal", "any")] == [40, 40, 40]
     assert len({loop.name for loop in loops()}) == 120
+
+
+@pytest.mark.parametrize(("channels", "bits"), [(1, 16), (2, 24)], ids=["standard", "hifi"])
+def test_what_the_engine_writes_is_read_back(channels: int, bits: int) -> None:
+    sound = torch.rand(channels, 1000, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    back = samples_of(pcm_bytes(sound, bits), channels, bits)
+    np.testing.assert_allclose(back, sound.numpy(), atol=2.0 ** (1 - bits) * 1.5)
 
 
 @pytest.mark.parametrize("band", BANDS)
