@@ -61,6 +61,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 .venv-judge/.installed: judging/requirements.txt
 	test -x .venv-judge/bin/python || $(PYTHON) -m venv .venv-judge
 	.venv-judge/bin/python -m pip install --quiet -r judging/requirements.txt
+	.venv-judge/bin/python -m pip install --quiet --no-deps basic-pitch==0.4.0
 	@if ! command -v bpm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends bpm-tools >/dev/null; \
 	fi

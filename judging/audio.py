@@ -88,7 +88,7 @@ def main() -> None:
     index = {
         loop.name: {
             "kind": loop.kind,
-            "tempo_bpm": loop.request.tempo_bpm,
+            "notes": _notes(loop),
             "wavs": {version: path.name for version, path in files[loop.name].items()},
         }
         for loop in every
@@ -180,6 +180,16 @@ def samples_of(pcm: bytes, channels: int, bits: int) -> NDArray[np.float64]:
     wide[:, :, 4 - bits // 8 :] = octets
     samples: NDArray[np.float64] = wide.view("<i4")[:, :, 0].T / 2.0**31
     return samples
+
+
+def _notes(loop: Loop) -> list[tuple[float, float, int]]:
+    """(onset, end, MIDI pitch) in seconds, of the notes that sound."""
+    beat_s = 60 / loop.score.tempo_bpm
+    return [
+        (note.onset_beats * beat_s, (note.onset_beats + note.duration_beats) * beat_s, note.pitch)
+        for note in loop.score.notes
+        if note.layer in loop.score.timbres
+    ]
 
 
 def _write(path: Path, pcm: NDArray[np.floating]) -> None:

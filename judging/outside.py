@@ -1,13 +1,17 @@
 """Judges that we did not write, in their own environment: ``.venv-judge/bin/python -m judging.outside``.
 
-Tempo of the drum loops by Essentia, madmom and bpm-tools, and the loudness of every loop by pyloudnorm. This file
-imports nothing of the product. What was judged once is kept beside the sound.
+Tempo of the drum loops by Essentia, madmom and bpm-tools, notes of the tonal ones by Basic Pitch, and the loudness of
+every loop by pyloudnorm. This file imports nothing of the product. What was judged once is kept beside the sound.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.metadata
+import io
 import json
+import logging
 import multiprocessing
 import shutil
 import subprocess
@@ -15,6 +19,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -23,7 +28,7 @@ CACHE = Path(".cache/judge")
 VERDICTS = CACHE / "outside.json"
 HEARD_S_MIN = 15.0  # Beat trackers want to hear a loop go round.
 _SAMPLE_RATE_HZ = 44_100
-_METHOD = "2"  # Raise when a judge is asked differently: what was kept is then judged anew.
+_METHOD = "3"  # Raise when a judge is asked differently: what was kept is then judged anew.
 
 
 def main() -> None:
@@ -32,9 +37,9 @@ def main() -> None:
     index = json.loads((CACHE / "index.json").read_text())
     kept = json.loads(VERDICTS.read_text()) if VERDICTS.exists() else {}
     known = kept.get("verdicts", {}) if kept.get("method") == _METHOD else {}
-    work = {name: entry["kind"] == "drums" for entry in index.values() for name in entry["wavs"].values()}
+    work = {name: entry for entry in index.values() for name in entry["wavs"].values()}
     verdicts = {name: known[name] for name in work if name in known}
-    left = [(name, tempo) for name, tempo in work.items() if name not in verdicts]
+    left = [(name, entry) for name, entry in work.items() if name not in verdicts]
     began = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for name, verdict in pool.imap_unordered(_judge, left, chunksize=2):
@@ -51,15 +56,17 @@ def _keep(verdicts: dict[str, dict[str, float]]) -> None:
     partial.replace(VERDICTS)
 
 
-def _judge(task: tuple[str, bool]) -> tuple[str, dict[str, float]]:
-    name, wants_tempo = task
+def _judge(task: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, float]]:
+    name, entry = task
     pcm, rate_hz = soundfile.read(CACHE / name, always_2d=True)
     assert rate_hz == _SAMPLE_RATE_HZ
     verdict = {"loudness_lufs": _loudness(np.concatenate([pcm, pcm]))}
-    if wants_tempo:
+    if entry["kind"] == "drums":
         mono = pcm.mean(1).astype(np.float32)
         heard = np.tile(mono, max(2, -int(-HEARD_S_MIN * rate_hz // len(mono))))
         verdict |= {"essentia": _essentia(heard), "madmom": _madmom(heard), "bpm_tools": _bpm_tools(heard)}
+    if entry["kind"] == "tonal":
+        verdict["note_f1"] = _note_f1(CACHE / name, entry["notes"])
     return name, verdict
 
 
@@ -111,6 +118,35 @@ def _bpm_tools(mono: np.ndarray) -> float:
     command = ["bpm", "-m", "66", "-x", "180"]
     answer = subprocess.run(command, input=mono.tobytes(), capture_output=True, check=True)
     return float(answer.stdout or 0)
+
+
+def _note_f1(path: Path, asked: list[list[float]]) -> float:
+    """Notes that Basic Pitch hears against those asked, each (onset, end, MIDI pitch): 50 ms and half a semitone."""
+    import mir_eval
+
+    logging.disable(logging.WARNING)  # Basic Pitch names three other libraries that could run it.
+    from basic_pitch.inference import predict
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        notes = predict(path, _note_model())[2]
+    if not notes:
+        return 0.0
+    truth, found = np.array(asked), np.array([(start, end, pitch) for start, end, pitch, *_ in notes])
+    hz = [440.0 * 2 ** ((part[:, 2] - 69) / 12) for part in (truth, found)]
+    scores = mir_eval.transcription.precision_recall_f1_overlap(
+        truth[:, :2], hz[0], found[:, :2], hz[1], onset_tolerance=0.05, offset_ratio=None
+    )
+    return float(scores[2])
+
+
+@functools.cache
+def _note_model() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import basic_pitch
+        from basic_pitch.inference import Model
+
+        return Model(Path(basic_pitch.__file__).parent / "saved_models/icassp_2022/nmp.onnx")
 
 
 if __name__ == "__main__":

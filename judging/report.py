@@ -107,7 +107,15 @@ def _tones(judged: list[Judged]) -> list[Row]:
     def kept(entry: Judged, version: Version) -> bool:
         return _known(entry.own[version].in_scale) >= _SCALE_BAR * _known(entry.own["render"].in_scale)
 
+    def notes(entry: Judged, version: Version) -> float:
+        return entry.outside[version]["note_f1"]
+
+    def notes_kept(entry: Judged, version: Version) -> float:
+        return notes(entry, version) / max(notes(entry, "render"), 0.05)
+
     return [
+        _figures("notes found, F1 over the ground truth's", "0.85", tonal, notes_kept, "{:.2f}"),
+        _figures("notes found, F1", "", tonal, notes, "{:.2f}"),
         _row(f"energy in the asked scale at least {_SCALE_BAR:g} of the ground truth's", "90 %", tonal, kept),
         _figures("energy in the asked scale", "", tonal, lambda e, v: e.own[v].in_scale, "{:.3f}"),
         _figures("likeness of pitches, moment by moment", "", tonal, lambda e, v: e.own[v].pitch_likeness, "{:.3f}"),
