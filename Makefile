@@ -15,7 +15,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: $(INSTALLED) ## make loops through the SDK and the OSC bridge; leaves WAV, MIDI and bills in demo/
-	$(BIN)/python scripts/demo.py
+	$(BIN)/python -m scripts.demo
 
 # pytest comes last, so that the last line of the output is its summary.
 test: lint system-packages ## install, check style, types and imports, run every test
@@ -32,7 +32,7 @@ format: $(INSTALLED) ## rewrite the code in the house style
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED) ## measure speed; prints a table and writes docs/benchmarks.md
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python -m scripts.bench
 
 judge: $(INSTALLED) .venv-judge/.installed ## have independent judges measure generated loops; writes docs/quality.md and docs/img
 	$(BIN)/python -m judging.audio

@@ -1,4 +1,4 @@
-"""A real gateway in its own process, on a loopback port and an empty database, with the fake engine."""
+"""A real gateway in its own process, on a loopback port and an empty database; with the fake engine unless told."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def run_program(*arguments: str, env: dict[str, str] | None = None, cwd: Path | 
 class GatewayProcess:
     """Starts, is killed, and starts again on the same port and database."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: str = "fake") -> None:
         self._folder = folder
+        self._engine = engine
         self._process: subprocess.Popen[str] | None = None
         self._log = folder / "gateway.log"
         self.db = f"sqlite:///{folder}/gateway.db"
@@ -30,7 +31,7 @@ class GatewayProcess:
 
     def start(self) -> None:
         port = self.url.rpartition(":")[2] or "0"
-        options = ["--port", port, "--db", self.db, "--engine", "fake", "--data", str(self._folder / "data")]
+        options = ["--port", port, "--db", self.db, "--engine", self._engine, "--data", str(self._folder / "data")]
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 [*PROGRAM, "serve", *options], stdout=subprocess.PIPE, stderr=log, text=True
