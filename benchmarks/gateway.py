@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import httpx
 import uvicorn
+from benchmarks import table
 from litestar import post
 from litestar.params import JSONBody
 from litestar.response import Stream
@@ -181,10 +182,7 @@ def main() -> None:
     if sys.argv[1:2] == ["serve"]:
         _serve(sys.argv[2], sys.argv[3], float(sys.argv[4]))
         return
-    rows = [Row("", "bare", "gateway", "difference", "bar"), *measure()]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(table.plain(Row._fields, measure()))
 
 
 if __name__ == "__main__":

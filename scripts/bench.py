@@ -1,0 +1,106 @@
+"""Every benchmark in one run: ``python -m scripts.bench`` prints tables and writes docs/benchmarks.md.
+
+What is compared was measured side by side, in this run, on this machine. Takes three to four minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from benchmarks import clients, engine, gateway, table
+
+from loopmeter_engine.registry import load_engine
+
+_TITLE = "# Benchmarks"
+_HOW = """\
+Written by `make bench`. Medians, unless a column says otherwise; what is compared was measured side by side in one run.
+The bars are those that the first version was to reach."""
+
+
+class Part(NamedTuple):
+    """One table and what it means."""
+
+    title: str
+    about: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench", description="Measure speed; write a table.")
+    parser.add_argument("--engine", default="loopmeter", help="the engine to measure; default: loopmeter")
+    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"), help="default: docs/benchmarks.md")
+    given = parser.parse_args(arguments)
+    conditions, began = machine(), time.monotonic()
+    print(conditions)
+    parts = []
+    for part in (engine_part(given.engine), clients_part(given.engine), gateway_part()):
+        print(f"\n{part.title}\n{table.plain(part.header, part.rows)}")
+        parts.append(part)
+    given.out.write_text(page(conditions, parts))
+    print(f"\n{given.out} written after {time.monotonic() - began:.0f} s")
+
+
+def engine_part(name: str) -> Part:
+    about = (
+        f"The engine `{name}` alone, in one process, one stream at a time, with default settings. `standard` is one "
+        "channel of 16 bit, `hifi` two of 24 bit. A chunk is 0.74 s of sound, the first one shorter; the stream is "
+        "300 s long."
+    )
+    return Part("The engine", about, engine.Row._fields, engine.measure(load_engine(name)))
+
+
+def clients_part(name: str) -> Part:
+    about = (
+        f"Gateway (SQLite on disk, engine `{name}`), OSC bridge and client as three processes on the same cores, over "
+        "loopback. Each request is for a new loop and meets an idle engine; the time contains reading the prompt, "
+        "composing, the price, the hold, and, for the first chunk, its sound, its charge and its way."
+    )
+    return Part("What a client waits for", about, clients.Row._fields, clients.measure(name))
+
+
+def gateway_part() -> Part:
+    about = (
+        "The gateway against the same server without keys, price, hold, ledger or database, both with an engine that "
+        "costs nothing but the stated pace."
+    )
+    return Part("What the gateway adds", about, gateway.Row._fields, gateway.measure())
+
+
+def machine() -> str:
+    """The conditions, in words."""
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return (
+        f"{datetime.date.today()}: {cores} cores of a shared machine ({_processor()}), {device}, {platform.system()}, "
+        f"Python {platform.python_version()}, torch {version('torch')} with {torch.get_num_threads()} threads. "
+        f"Load average before the run: {load:.1f}."
+    )
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def page(conditions: str, parts: Sequence[Part]) -> str:
+    """The documentation page, in Markdown."""
+    blocks = [_TITLE, _HOW, conditions]
+    for part in parts:
+        blocks += [f"## {part.title}", part.about, table.markdown(part.header, part.rows)]
+    return "\n\n".join(blocks) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""That the benchmarks measure: short runs with engines of a known pace."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from benchmarks import clients, engine, table
+from scripts.bench import Part, machine, page
+
+from loopmeter_engine.fake import FakeEngine
+
+BARS = 15  # 30 s: 41 chunks.
+
+
+def number(cell: str) -> float:
+    found = re.match(r"[\d.,]+", cell)
+    assert found is not None, cell
+    return float(found[0].replace(",", ""))
+
+
+def test_an_engine_of_a_known_pace_is_measured_right() -> None:
+    """0.02 s for each of 41 chunks is 0.82 s for 30 s: 36.6 times real time, less what making costs."""
+    speed, first, early, late, ratio, state = engine.measure(FakeEngine(chunk_delay_s=0.02), BARS)
+
+    for cell in (speed.standard, speed.hifi):
+        assert 10 < number(cell) <= 36.7
+    for row in (first, early, late):
+        assert number(row.standard) >= 20
+    assert 0.3 < number(ratio.standard) < 3
+    assert state.standard == "64; 64 bytes"
+
+
+def test_clients_wait_for_a_real_gateway_and_a_real_bridge() -> None:
+    first_chunk, accepted, echo = clients.measure("fake", loops=3, messages=5)
+
+    for row in (first_chunk, accepted, echo):
+        assert 0 < number(row.p50) <= number(row.p99)
+    assert number(echo.p50) < number(accepted.p50)
+
+
+def test_the_page_has_every_table_and_names_the_machine() -> None:
+    part = Part("Speed", "How fast.", ("what", "p50", "bar"), [("a chunk", "1 ms", "2 ms")])
+
+    assert page(machine(), [part]).endswith(
+        "## Speed\n\nHow fast.\n\n|  | p50 | bar |\n| --- | --- | --- |\n| a chunk | 1 ms | 2 ms |\n"
+    )
+    assert "cores" in machine()
+
+
+@pytest.mark.parametrize(
+    ("rows", "shown"),
+    [([("a", "1")], "   n\na  1"), ([("long name", "1"), ("b", "22")], "           n\nlong name  1\nb          22")],
+    ids=["one", "two"],
+)
+def test_a_plain_table_lines_up(rows: list[tuple[str, str]], shown: str) -> None:
+    assert table.plain(("name", "n"), rows) == shown
