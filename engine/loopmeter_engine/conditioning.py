@@ -28,6 +28,8 @@ GENRE_SLOTS = 32  # Room for genres to come without a change of shape.
 
 _NOTE_ROWS = len(TONAL_LAYERS) * PITCHES
 FRAME_CHANNELS = 2 * _NOTE_ROWS + SLOTS * (len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)) + 2 * len(FX_KINDS) + 4
+PARTIAL_CHANNELS = 2 * _NOTE_ROWS
+RELEASE_FRAMES = 22  # 1.02 s.
 _FAMILY_COUNT = sum(len(families) for families in FAMILIES.values())
 GLOBAL_CHANNELS = len(LAYERS) + _FAMILY_COUNT + len(LAYERS) * len(MACROS) + GENRE_SLOTS + 2
 
@@ -110,6 +112,21 @@ def frame_features(events: Events, start_s: Tensor, frames: int) -> Tensor:
     phases = [2 * math.pi * time / period[:, None] for period in (events.beat_s, events.bar_s)]
     clock = torch.stack([wave for phase in phases for wave in (phase.sin(), phase.cos())], -1).float()
     return torch.cat([rolls, coarse, fine, fx, ramp, clock], -1)
+
+
+def partial_rolls(features: Tensor) -> Tensor:
+    """(B, T + RELEASE_FRAMES, FRAME_CHANNELS) -> (B, T, PARTIAL_CHANNELS) for the last T frames.
+
+    Which notes sound, and which have sounded within the last second and may still ring: what the decoder must know to
+    put partials where they belong.
+    """
+    sounding = features[..., :_NOTE_ROWS]
+    ringing = torch.zeros_like(sounding[:, RELEASE_FRAMES:])
+    for back in range(1, RELEASE_FRAMES + 1):
+        past = sounding[:, RELEASE_FRAMES - back : sounding.shape[1] - back]
+        ringing = torch.maximum(ringing, past * 0.9**back)
+    now = sounding[:, RELEASE_FRAMES:]
+    return torch.cat([now, (ringing - now).clamp(min=0)], -1)
 
 
 def _rounds(onset: Tensor, extent: Tensor, loop_s: Tensor, start: Tensor, span_s: float) -> tuple[Tensor, Tensor]:

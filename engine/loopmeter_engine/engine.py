@@ -31,7 +31,7 @@ from loopmeter_engine.contract import (
     ScoreSheet,
     Usage,
 )
-from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, Autoencoder
+from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, SUBFRAMES, Autoencoder
 from loopmeter_engine.model.flow import passes
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
 from loopmeter_engine.planner.midi import InvalidMidi, score_to_midi, with_user_midi
@@ -76,7 +76,7 @@ class LoopmeterEngine:
         request, score = self._score(request)
         geometry = Geometry(score.frames(SAMPLE_RATE_HZ), self._autoencoder.config.lookahead)
         channels, bits = (2, 24) if request.quality == "hifi" else (1, 16)
-        counted = [self._flops(request, index, channels) for index in range(len(geometry.chunk_frames))]
+        counted = [self._flops(request, index) for index in range(len(geometry.chunk_frames))]
         return Plan(
             request=request,
             frames=geometry.frames,
@@ -123,7 +123,7 @@ class LoopmeterEngine:
                 usage = Usage(
                     frames=sound.shape[-1],
                     steps=passes(renderer.sampling.solver, renderer.sampling.steps),
-                    flops=self._flops(request, index, channels),
+                    flops=self._flops(request, index),
                     device_seconds=seconds,
                     peak_memory_bytes=_peak_memory_bytes(self._device),
                 )
@@ -176,17 +176,16 @@ class LoopmeterEngine:
             self._transformer, self._autoencoder, score, text, seed=request.seed, channels=channels, sampling=sampling
         )
 
-    def _flops(self, request: LoopRequest, index: int, channels: int) -> int:
+    def _flops(self, request: LoopRequest, index: int) -> int:
         """Of chunk ``index``: one block, or the pre-roll and the first block with all that is done once."""
         transformer, autoencoder, sampling = self._transformer.config, self._autoencoder.config, sampling_of(request)
         rows = 1 if sampling.guidance == 1.0 else 2
         block = (passes(sampling.solver, sampling.steps) + 1) * flops.network_pass(transformer, rows)
         block += flops.conditions(transformer, rows)
-        full = flops.decoding(autoencoder, BLOCK_FRAMES, BLOCK_FRAMES, channels)
+        full = flops.decoding(autoencoder, first=False)
         if index > 0:
             return block + full
-        late_low, late = sum(autoencoder.decoder_ahead_low), autoencoder.lookahead
-        begin = flops.decoding(autoencoder, BLOCK_FRAMES - late_low, BLOCK_FRAMES - late, channels)
+        begin = flops.decoding(autoencoder, first=True)
         return 2 * block + begin + full + flops.set_up(transformer, rows, sampling.steps + 1)
 
     def _memory_bytes(self, request: LoopRequest) -> int:
@@ -195,7 +194,7 @@ class LoopmeterEngine:
         weights = sum(value.numel() * 4 for module in modules for value in module.parameters())
         rows = 1 if sampling_of(request).guidance == 1.0 else 2
         config = self._autoencoder.config
-        activations = 4 * 3 * BLOCK_FRAMES * config.subframes * config.decoder_width * 4
+        activations = 4 * 3 * BLOCK_FRAMES * SUBFRAMES * config.decoder_width * 4
         return weights + rows * 1_000_000 + activations
 
 

@@ -7,7 +7,7 @@ work and Fourier transforms are left out. A test holds both counts equal.
 from __future__ import annotations
 
 from loopmeter_engine.conditioning import FRAME_CHANNELS, GLOBAL_CHANNELS
-from loopmeter_engine.model.autoencoder import AutoencoderConfig
+from loopmeter_engine.model.autoencoder import LONG_BINS, SPECTRAL_CHANNELS, SUBFRAMES, AutoencoderConfig
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, TransformerConfig
 
 
@@ -31,24 +31,20 @@ def conditions(config: TransformerConfig, rows: int) -> int:
     return 2 * rows * (total + config.condition * width)
 
 
-def decoding(config: AutoencoderConfig, low_frames: int, frames: int, channels: int) -> int:
-    """Decoding a block, of which ``low_frames`` pass the low-rate blocks and ``frames`` become sound."""
-    low, width, sub = config.decoder_width_low, config.decoder_width, config.subframes
-    total = BLOCK_FRAMES * config.latent * low + low_frames * low * sub * width
-    total += low_frames * sub * config.noise * width
-    total += 6 * low * low * _through(config.decoder_ahead_low, BLOCK_FRAMES, BLOCK_FRAMES - low_frames)
-    total += 6 * width * width * _through(config.decoder_ahead, low_frames * sub, (low_frames - frames) * sub)
-    total += frames * sub * channels * 2 * (config.fft // 2 + 1) * width
-    return 2 * total
-
-
-def _through(ahead: tuple[int, ...], frames: int, late: int) -> int:
-    """Frames summed over blocks; in the first call of a stream each block yields fewer by its look-ahead."""
-    total = 0
-    for frames_ahead in ahead:
-        frames -= frames_ahead if late else 0
-        total += frames
-    return total
+def decoding(config: AutoencoderConfig, *, first: bool) -> int:
+    """Decoding a block to spectra; the first block of a stream yields fewer frames by the look-ahead."""
+    low, width = config.decoder_width_low, config.decoder_width
+    frames, total = BLOCK_FRAMES, BLOCK_FRAMES * config.latent * low
+    for ahead in config.decoder_ahead_low:
+        frames -= ahead if first else 0
+        total += 6 * low * low * frames
+    frames *= SUBFRAMES
+    total += frames * low * width
+    for ahead in config.decoder_ahead:
+        frames -= ahead if first else 0
+        total += 6 * width * width * frames
+    head = width * (SPECTRAL_CHANNELS + 2 * LONG_BINS)
+    return 2 * (total + frames * head + frames // SUBFRAMES * config.partials * LONG_BINS)
 
 
 def set_up(config: TransformerConfig, rows: int, times: int) -> int:

@@ -17,15 +17,34 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from loopmeter_engine.conditioning import FRAME_S, Events, events_of, frame_features, global_features
-from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ, Autoencoder, DecoderState
+from loopmeter_engine.conditioning import (
+    FRAME_S,
+    RELEASE_FRAMES,
+    Events,
+    events_of,
+    frame_features,
+    global_features,
+    partial_rolls,
+)
+from loopmeter_engine.model.autoencoder import (
+    FRAME_SAMPLES,
+    LONG_HOP,
+    SAMPLE_RATE_HZ,
+    SUBFRAMES,
+    Autoencoder,
+    DecoderState,
+    expand,
+)
 from loopmeter_engine.model.flow import schedule, solve
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory, Transformer
+from loopmeter_engine.phase import AHEAD, LAG_SAMPLES, LEAD_SAMPLES, PhaseState, Vocoder
 from loopmeter_engine.score import Score
 
-PRE_ROLL_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES
+BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES
+_LOOP_START = BLOCK_SAMPLES + LEAD_SAMPLES  # In the vocoder's output.
 JOIN_SAMPLES = 2048  # 46 ms: long enough for a pad, short enough to lie between two sixteenths.
 _CLIP_KNEE = 0.9
+_PHASE_PARTS = ("phase", "tail", "long", "short", "sound", "short_tail")
 
 
 @dataclass(frozen=True)
@@ -35,13 +54,18 @@ class Geometry:
     frames: int
     lookahead: int  # Of the decoder, in latent frames.
 
+    def segment(self, block: int) -> int:
+        """How many spectral frames block ``block`` makes final."""
+        late = SUBFRAMES * self.lookahead + AHEAD if block == 0 else 0
+        return SUBFRAMES * BLOCK_FRAMES - late
+
     @property
     def chunk_frames(self) -> tuple[int, ...]:
-        first = (BLOCK_FRAMES - self.lookahead) * FRAME_SAMPLES
+        first = LONG_HOP * (self.segment(0) + self.segment(1)) - LAG_SAMPLES - _LOOP_START
         if self.frames <= first:
             return (self.frames,)
-        whole, rest = divmod(self.frames - first, PRE_ROLL_SAMPLES)
-        return (first, *[PRE_ROLL_SAMPLES] * whole, *([rest] if rest else []))
+        whole, rest = divmod(self.frames - first, BLOCK_SAMPLES)
+        return (first, *[BLOCK_SAMPLES] * whole, *([rest] if rest else []))
 
     @property
     def blocks(self) -> int:
@@ -54,16 +78,17 @@ class StreamState:
 
     memory: Memory
     decoder: DecoderState
+    phase: PhaseState
     join: Tensor
 
     def to_bytes(self) -> bytes:
         tensors = {
             "position": torch.tensor([self.memory.position]),
             "seen": torch.tensor(self.decoder.seen),
-            "noise": self.decoder.noise,
-            "overlap": self.decoder.overlap,
+            "dropped": torch.tensor([self.phase.dropped]),
             "join": self.join,
         }
+        tensors |= {f"phase.{name}": getattr(self.phase, name) for name in _PHASE_PARTS}
         for name, parts in self._lists().items():
             tensors |= {f"{name}.{index}": part for index, part in enumerate(parts)}
         return safetensors.torch.save({name: part.contiguous() for name, part in tensors.items()})
@@ -85,7 +110,8 @@ class StreamState:
             }
             memory = Memory(lists["keys_values"], lists["keys"], lists["tail"], int(stored["position"]))
             seen = [int(value) for value in stored["seen"]]
-            return cls(memory, DecoderState(lists["cache"], stored["noise"], stored["overlap"], seen), stored["join"])
+            phase = PhaseState(*(stored[f"phase.{name}"] for name in _PHASE_PARTS), int(stored["dropped"]))
+            return cls(memory, DecoderState(lists["cache"], seen), phase, stored["join"])
         except (KeyError, safetensors.SafetensorError) as error:
             raise ValueError(f"expected a stream state of this engine, found {len(data)} other bytes") from error
 
@@ -119,6 +145,7 @@ class Renderer:
         self.seed, self.channels, self.sampling = seed, channels, sampling
         self.geometry = Geometry(score.frames(SAMPLE_RATE_HZ), autoencoder.config.lookahead)
         self.device = transformer.inp.weight.device
+        self.vocoder = Vocoder().to(self.device)
         self.events: Events = events_of([score], self.device)
         self.times = schedule(sampling.steps)
         style, text = global_features([score]).to(self.device), text.to(self.device)
@@ -133,43 +160,57 @@ class Renderer:
             self.mods = [transformer.modulations(self.known, value.expand(rows, 1)) for value in at]
 
     def initial_state(self) -> StreamState:
-        rows = len(self.known)
-        decoder = self.autoencoder.decoder.init_state(1, self.channels, self.device)
         join = torch.zeros(self.channels, JOIN_SAMPLES, device=self.device)
-        return StreamState(self.transformer.init_memory(rows), decoder, join)
+        return StreamState(
+            self.transformer.init_memory(len(self.known)),
+            self.autoencoder.decoder.init_state(1, self.device),
+            self.vocoder.init_state(self.channels, self.device),
+            join,
+        )
 
     @torch.inference_mode()
     def chunk(self, index: int, state: StreamState) -> tuple[Tensor, StreamState]:
         """PCM of chunk ``index``, (channels, frames) in [-1, 1], and the state after it."""
-        memory, decoder, join = state.memory, state.decoder, state.join
         if index == 0:
-            pre_roll, memory, decoder = self._block(0, memory, decoder)
-            first, memory, decoder = self._block(1, memory, decoder)
+            pre_roll, state = self._block(0, state)
+            first, state = self._block(1, state)
             sound = torch.cat([pre_roll, first], -1)
-            join = sound[:, PRE_ROLL_SAMPLES - JOIN_SAMPLES : PRE_ROLL_SAMPLES]
-            sound = sound[:, PRE_ROLL_SAMPLES:]
+            join = sound[:, _LOOP_START - JOIN_SAMPLES : _LOOP_START]
+            state = StreamState(state.memory, state.decoder, state.phase, join)
+            sound = sound[:, _LOOP_START:]
         else:
-            sound, memory, decoder = self._block(index + 1, memory, decoder)
+            sound, state = self._block(index + 1, state)
         begin = sum(self.geometry.chunk_frames[:index])
         sound = sound[:, : self.geometry.chunk_frames[index]]
-        sound = _joined(sound, join, self.geometry.frames - begin)
-        return _soft_clipped(sound), StreamState(memory, decoder, join)
+        return _soft_clipped(_joined(sound, state.join, self.geometry.frames - begin)), state
 
-    def _block(self, number: int, memory: Memory, decoder: DecoderState) -> tuple[Tensor, Memory, DecoderState]:
-        latents, memory = self._denoise(number, memory)
+    def _block(self, number: int, state: StreamState) -> tuple[Tensor, StreamState]:
+        """Left and right, or mid alone, as far as block ``number`` makes them final."""
+        latents, memory = self._denoise(number, state.memory)
+        spectra, decoder = self.autoencoder.decoder.step(latents, self._rolls(number), state.decoder)
+        long, short = expand(spectra)
+        magnitudes = long[0, :, : self.channels].transpose(0, 1)
         generator = _generator(self.seed, 2 * number + 1)
-        noise = self.autoencoder.noise(BLOCK_FRAMES, generator).to(self.device)
-        pcm, decoder = self.autoencoder.decoder.step(latents, noise, decoder)
-        mid = pcm[0, 0]
-        sound = mid[None] if self.channels == 1 else torch.stack([mid + pcm[0, 1], mid - pcm[0, 1]])
-        return sound, memory, decoder
+        pcm, phase = self.vocoder.step(magnitudes, short[0], state.phase, self.geometry.segment(number), generator)
+        sound = pcm if self.channels == 1 else torch.stack([pcm[0] + pcm[1], pcm[0] - pcm[1]])
+        return sound, StreamState(memory, decoder, phase, state.join)
+
+    def _features(self, first: int, frames: int) -> Tensor:
+        """Score features of latent frames from ``first`` on; frame 0 is the pre-roll's first."""
+        begin_s = torch.tensor([(first - BLOCK_FRAMES) * FRAME_S], dtype=torch.float64, device=self.device)
+        return frame_features(self.events, begin_s, frames)
+
+    def _rolls(self, number: int) -> Tensor:
+        """The notes of the frames that the decoder gives for block ``number``: late by its look-ahead."""
+        late = self.geometry.lookahead
+        first = 0 if number == 0 else number * BLOCK_FRAMES - late
+        frames = BLOCK_FRAMES - late if number == 0 else BLOCK_FRAMES
+        return partial_rolls(self._features(first - RELEASE_FRAMES, frames + RELEASE_FRAMES))
 
     def _denoise(self, number: int, memory: Memory) -> tuple[Tensor, Memory]:
         model, rows = self.transformer, len(self.known)
         ahead = model.config.ahead
-        start = (number - 1) * BLOCK_FRAMES - ahead
-        begin_s = torch.tensor([start * FRAME_S], dtype=torch.float64, device=self.device)
-        features = frame_features(self.events, begin_s, BLOCK_FRAMES + 2 * ahead).expand(rows, -1, -1)
+        features = self._features(number * BLOCK_FRAMES - ahead, BLOCK_FRAMES + 2 * ahead).expand(rows, -1, -1)
         score = model.conditioner(features, self.known)
         x = torch.randn(1, BLOCK_FRAMES, model.config.latent, generator=_generator(self.seed, 2 * number))
 

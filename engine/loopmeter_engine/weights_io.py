@@ -26,8 +26,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 _M = TypeVar("_M", bound=nn.Module)
 _ROW_SCALE = ".row_scale"
 _QUANTISED_SIZE_MIN = 20_000  # Smaller tensors stay in half precision: they cost nothing and hurt most.
-# The last layers write latents and spectra directly: an error there is heard, so they keep half precision too.
-_HALF = ("decoder.head.", "out.weight", "encoder.out.")
+# The last layers write latents directly: an error there is heard, so they keep half precision too.
+_HALF = ("out.weight", "encoder.out.")
 
 
 class WeightsUnusable(Exception):

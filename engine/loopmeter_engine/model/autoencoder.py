@@ -1,14 +1,17 @@
-"""The autoencoder: 44.1 kHz stereo to 64 values at 21.53 frames/s, and back, streaming.
+"""The autoencoder: 44.1 kHz stereo to 64 values at 21.53 frames/s, and back to magnitudes, streaming.
 
-Departures from the papers it follows (Vocos, Siuzdak 2023; ConvNeXt, Liu et al. 2022):
+Sound is seen as magnitudes in two windows: a long one of mid and side, which shows pitch, and a short one of mid,
+which shows attacks. Encoder and decoder are stacks of ConvNeXt blocks (Liu et al. 2022) between such spectra and the
+latents; ``phase.py`` finds the phases. A decoder that predicts phases itself (Vocos, Siuzdak 2023) was tried first and
+lost every harmonic: see docs/training-log.md.
 
-* The encoder sees magnitudes only (mid and side, a long and a short window), so latents carry no phase: the
-  diffusion model need not predict what nobody hears.
-* The decoder's convolutions look a stated number of frames ahead and otherwise back, so that it streams with a
-  state of constant size. ``decode`` of a whole sequence and any split of ``step`` calls give equal samples.
-* Noise channels enter the decoder at its high rate: hiss and snares need randomness that latents do not carry.
+The decoder may be told which notes sound. Pitch is what a small network learns last, and our scores know it: a table
+gives each note its comb of partials, the latents say all else. Without a score it decodes too, less sharply.
 
-Reading order: ``AutoencoderConfig``, ``ConvBlock``, ``Encoder``, ``Decoder``, ``Autoencoder``.
+The decoder's convolutions look a stated number of frames ahead and otherwise back, so that it streams with a state of
+constant size: ``decode`` of a whole sequence and any split of ``step`` calls give equal magnitudes.
+
+Reading order: ``AutoencoderConfig``, ``magnitudes``, ``ConvBlock``, ``Encoder``, ``Decoder``, ``Autoencoder``.
 """
 
 from __future__ import annotations
@@ -23,33 +26,56 @@ SAMPLE_RATE_HZ = 44_100
 FRAME_SAMPLES = 2048  # One latent frame: 46.4 ms.
 
 
+SUBFRAMES = 4  # Spectral frames per latent frame: one every 512 samples.
+LONG_FFT, LONG_HOP = 2048, 512
+SHORT_FFT, SHORT_HOP = 512, 128
+LONG_BINS, SHORT_BINS = LONG_FFT // 2 + 1, SHORT_FFT // 2 + 1
+SHORT_COLUMNS = LONG_HOP // SHORT_HOP  # Short windows per spectral frame.
+SPECTRAL_CHANNELS = 2 * LONG_BINS + SHORT_COLUMNS * SHORT_BINS  # Mid, side, then the short windows of mid.
+_LONG_GAIN, _SHORT_GAIN, _SPECTRAL_SCALE = 10.0, 40.0, 0.5
+
+
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """Sizes. Rates follow from ``FRAME_SAMPLES``: encoder 4, decoder ``2048 / hop`` sub-frames per latent frame."""
+    """Sizes. ``ahead_low`` counts latent frames, ``ahead`` spectral frames, of which the sum fills latent frames."""
 
     latent: int = 64
-    encoder_width: int = 384
+    partials: int = 640  # Channels of ``conditioning.partial_rolls``.
+    encoder_width: int = 512
     encoder_blocks: int = 2
     encoder_width_low: int = 512
     encoder_blocks_low: int = 4
     decoder_width_low: int = 512
     decoder_kernel: int = 7
-    decoder_ahead_low: tuple[int, ...] = (1, 1, 1, 0, 0, 0)  # Latent frames each block looks ahead.
-    decoder_width: int = 384
-    decoder_ahead: tuple[int, ...] = (2, 2, 2, 2)  # Sub-frames; the sum must fill whole latent frames.
-    noise: int = 32
-    fft: int = 1024
-    hop: int = 256
-
-    @property
-    def subframes(self) -> int:
-        return FRAME_SAMPLES // self.hop
+    decoder_ahead_low: tuple[int, ...] = (1, 1, 0, 0)
+    decoder_width: int = 640
+    decoder_ahead: tuple[int, ...] = (2, 2)
 
     @property
     def lookahead(self) -> int:
-        """Latent frames the decoder must know beyond the last one that it turns to sound."""
-        assert sum(self.decoder_ahead) % self.subframes == 0
-        return sum(self.decoder_ahead_low) + sum(self.decoder_ahead) // self.subframes
+        """Latent frames the decoder must know beyond the last one that it turns into spectra."""
+        assert sum(self.decoder_ahead) % SUBFRAMES == 0
+        return sum(self.decoder_ahead_low) + sum(self.decoder_ahead) // SUBFRAMES
+
+
+def stft(pcm: Tensor, fft: int, hop: int, window: Tensor) -> Tensor:
+    """(B, N) -> complex (B, N / hop, fft / 2 + 1); frame i is centred on its own hop, at ``hop * (i + 1/2)``."""
+    margin = (fft - hop) // 2
+    padded = F.pad(pcm, (margin, margin))
+    return torch.stft(padded, fft, hop, window=window, center=False, return_complex=True).transpose(1, 2)
+
+
+def compress(long: Tensor, short: Tensor) -> Tensor:
+    """Magnitudes to what the networks see, and hear errors in: (..., SPECTRAL_CHANNELS)."""
+    return torch.cat([torch.log1p(_LONG_GAIN * long), torch.log1p(_SHORT_GAIN * short)], -1) * _SPECTRAL_SCALE
+
+
+def expand(spectra: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse of ``compress``: long (B, S, 2, 1025) of mid and side, short (B, 4 S, 257) of mid."""
+    spectra = spectra.float().clamp(min=0) / _SPECTRAL_SCALE
+    long = torch.expm1(spectra[..., : 2 * LONG_BINS]) / _LONG_GAIN
+    short = torch.expm1(spectra[..., 2 * LONG_BINS :]) / _SHORT_GAIN
+    return long.unflatten(-1, (2, LONG_BINS)), short.unflatten(-1, (SHORT_COLUMNS, SHORT_BINS)).flatten(1, 2)
 
 
 def mid_side(stereo: Tensor) -> Tensor:
@@ -85,48 +111,36 @@ class ConvBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Magnitudes in, latents out. Not causal: it only ever sees whole material."""
+    """Spectra in, latents out. Not causal: it only ever sees whole material."""
 
-    WINDOWS = ((2048, 512), (512, 128))  # (fft, hop); mid and side in the long one, mid alone in the short one.
+    window_long: Tensor
+    window_short: Tensor
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         width, low = config.encoder_width, config.encoder_width_low
-        for fft, _ in self.WINDOWS:
-            self.register_buffer(f"window_{fft}", torch.hann_window(fft), persistent=False)
-        self.inp = nn.Linear(2 * 1025 + 4 * 257, width)
+        self.register_buffer("window_long", torch.hann_window(LONG_FFT), persistent=False)
+        self.register_buffer("window_short", torch.hann_window(SHORT_FFT), persistent=False)
+        self.inp = nn.Linear(SPECTRAL_CHANNELS, width)
         self.blocks = nn.ModuleList(ConvBlock(width, 7, 3) for _ in range(config.encoder_blocks))
-        self.merge = nn.Linear(4 * width, low)
+        self.merge = nn.Linear(SUBFRAMES * width, low)
         self.blocks_low = nn.ModuleList(ConvBlock(low, 3, 1) for _ in range(config.encoder_blocks_low))
         self.norm = nn.LayerNorm(low)
         self.out = nn.Linear(low, config.latent)
 
-    def magnitudes(self, stereo: Tensor) -> Tensor:
-        """(B, 2, T * 2048) -> (B, 4 T, 3078): log1p of scaled magnitudes, four sub-frames per latent frame."""
+    def spectra(self, stereo: Tensor) -> Tensor:
+        """(B, 2, T * 2048) -> (B, 4 T, SPECTRAL_CHANNELS)."""
         pcm = mid_side(stereo)
-        batch, _, samples = pcm.shape
-        (fft, hop), (fft_short, hop_short) = self.WINDOWS
-        long = self._stft(pcm.flatten(0, 1), fft, hop).reshape(batch, 2, -1, 1025).transpose(1, 2).flatten(2)
-        short = self._stft(pcm[:, 0], fft_short, hop_short).reshape(batch, samples // 512, 4 * 257)
-        return torch.cat([torch.log1p(10 * long), torch.log1p(40 * short)], -1) * 0.5
+        long = stft(pcm.flatten(0, 1), LONG_FFT, LONG_HOP, self.window_long).abs()
+        long = long.unflatten(0, (-1, 2)).transpose(1, 2).flatten(2)
+        short = stft(pcm[:, 0], SHORT_FFT, SHORT_HOP, self.window_short).abs()
+        return compress(long, short.unflatten(1, (-1, SHORT_COLUMNS)).flatten(2))
 
-    def _stft(self, pcm: Tensor, fft: int, hop: int) -> Tensor:
-        """(B, N) -> (B, N / hop, fft / 2 + 1); frame i is centred on its own hop, at hop * (i + 1/2)."""
-        margin = (fft - hop) // 2
-        window = self.get_buffer(f"window_{fft}")
-        return (
-            torch.stft(F.pad(pcm, (margin, margin)), fft, hop, window=window, center=False, return_complex=True)
-            .abs()
-            .transpose(1, 2)
-        )
-
-    def forward(self, stereo: Tensor) -> Tensor:
-        with torch.autocast(stereo.device.type, enabled=False):
-            features = self.magnitudes(stereo.float())
-        h = self.inp(features)
+    def forward(self, spectra: Tensor) -> Tensor:
+        h = self.inp(spectra)
         for block in self.blocks:
             h = block(F.pad(h, (0, 0, 3, 3)))
-        h = self.merge(h.reshape(h.shape[0], h.shape[1] // 4, -1))
+        h = self.merge(h.reshape(h.shape[0], h.shape[1] // SUBFRAMES, -1))
         for block in self.blocks_low:
             h = block(F.pad(h, (0, 0, 1, 1)))
         latents: Tensor = self.out(self.norm(h))
@@ -135,66 +149,70 @@ class Encoder(nn.Module):
 
 @dataclass
 class DecoderState:
-    """What the decoder remembers between calls: a few past frames per block and the overlap of the last windows.
+    """What the decoder remembers between calls: a few past frames per block.
 
-    ``frames_low`` and ``frames`` count what each block has seen, to silence outputs from before the start.
+    ``caches``: one per block, (B, kernel - 1, width), low blocks first. ``seen``: inputs so far, one per block; outputs
+    that would lie before the start of the stream are dropped by it.
     """
 
-    caches: list[Tensor]  # One per block, (B, kernel - 1, width), low blocks first.
-    noise: Tensor  # (B, n, noise): handed in, not yet used, since the low blocks lag behind.
-    overlap: Tensor  # (B, channels, fft - hop)
-    seen: list[int]  # Inputs seen so far, one per block.
+    caches: list[Tensor]
+    seen: list[int]
 
 
 class Decoder(nn.Module):
-    """Latents in, sound out: mid and side through one inverse STFT each."""
-
-    window: Tensor
+    """Latents in, spectra out."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
         low, width, kernel = config.decoder_width_low, config.decoder_width, config.decoder_kernel
-        self.register_buffer("window", torch.hann_window(config.fft), persistent=False)
         self.inp = nn.Linear(config.latent, low)
         self.blocks_low = nn.ModuleList(ConvBlock(low, kernel, ahead) for ahead in config.decoder_ahead_low)
-        self.split = nn.Linear(low, config.subframes * width)
-        self.noise = nn.Linear(config.noise, width, bias=False)
+        self.split = nn.Linear(low, SUBFRAMES * width)
         self.blocks = nn.ModuleList(ConvBlock(width, kernel, ahead) for ahead in config.decoder_ahead)
         self.norm = nn.LayerNorm(width)
-        self.bins = config.fft // 2 + 1
-        self.head = nn.ModuleList(nn.Linear(width, 2 * self.bins) for _ in range(2))  # Mid, side.
+        self.head = nn.Linear(width, SPECTRAL_CHANNELS)
+        self.partials = nn.Linear(config.partials, LONG_BINS, bias=False)
+        self.gate = nn.Linear(width, 2 * LONG_BINS)
+        for value in (self.partials.weight, self.gate.weight, self.gate.bias):
+            nn.init.zeros_(value)
 
-    def init_state(self, batch: int, channels: int, device: torch.device | None = None) -> DecoderState:
+    def init_state(self, batch: int, device: torch.device | None = None) -> DecoderState:
         config = self.config
         widths = [config.decoder_width_low] * len(self.blocks_low) + [config.decoder_width] * len(self.blocks)
-        return DecoderState(
-            [torch.zeros(batch, config.decoder_kernel - 1, width, device=device) for width in widths],
-            torch.zeros(batch, 0, config.noise, device=device),
-            torch.zeros(batch, channels, config.fft - config.hop, device=device),
-            [0] * len(widths),
-        )
+        kept = config.decoder_kernel - 1
+        return DecoderState([torch.zeros(batch, kept, width, device=device) for width in widths], [0] * len(widths))
 
-    def step(self, latents: Tensor, noise: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """(B, T, 64), (B, 8 T, noise) -> mid or mid and side (B, channels, 2048 T'), and the state after.
+    def step(self, latents: Tensor, rolls: Tensor | None, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """(B, T, 64) -> spectra (B, 4 T', SPECTRAL_CHANNELS), and the state after.
 
-        The stream as a whole yields ``T - lookahead`` frames: the first calls return fewer than they were given.
+        The stream as a whole yields ``4 (T - lookahead)`` frames: the first calls return fewer than they were given.
+        ``rolls`` (B, T', partials): the notes of the frames that come out; None where no score is known.
         """
         caches, seen = list(state.caches), list(state.seen)
-        noise = torch.cat([state.noise, noise], 1)
         h = self._run(self.blocks_low, 0, self.inp(latents), caches, seen)
-        used = h.shape[1] * self.config.subframes
-        h = self.split(h).reshape(h.shape[0], used, self.config.decoder_width) + self.noise(noise[:, :used])
+        h = self.split(h).reshape(h.shape[0], h.shape[1] * SUBFRAMES, self.config.decoder_width)
         h = self._run(self.blocks, len(self.blocks_low), h, caches, seen)
-        if h.shape[1] == 0:
-            nothing = latents.new_zeros(latents.shape[0], state.overlap.shape[1], 0)
-            return nothing, DecoderState(caches, noise[:, used:], state.overlap, seen)
-        pcm, overlap = self._overlap_add(self.spectrum(h, state.overlap.shape[1]), state.overlap)
-        return pcm, DecoderState(caches, noise[:, used:], overlap, seen)
+        return self.spectra(self.norm(h), rolls), DecoderState(caches, seen)
 
-    def decode(self, latents: Tensor, noise: Tensor, channels: int = 2) -> Tensor:
-        """(B, T, 64) -> (B, channels, 2048 (T - lookahead)): the whole at once."""
-        return self.step(latents, noise, self.init_state(latents.shape[0], channels, latents.device))[0]
+    def spectra(self, h: Tensor, rolls: Tensor | None) -> Tensor:
+        """The envelope, and on it the partials of the notes that sound.
+
+        Spectra are logarithms: a note's comb of partials adds to the envelope whatever its level; the gate says how
+        far it stands out, by bin, for mid and side.
+        """
+        spectra: Tensor = self.head(h)
+        if rolls is None:
+            return spectra
+        comb = self.partials(rolls).repeat_interleave(SUBFRAMES, 1)
+        gate = 2 * torch.sigmoid(self.gate(h))
+        return torch.cat(
+            [spectra[..., : 2 * LONG_BINS] + gate * comb.repeat(1, 1, 2), spectra[..., 2 * LONG_BINS :]], -1
+        )
+
+    def decode(self, latents: Tensor, rolls: Tensor | None = None) -> Tensor:
+        """(B, T, 64) and rolls of the first T - lookahead frames -> (B, 4 (T - lookahead), SPECTRAL_CHANNELS)."""
+        return self.step(latents, rolls, self.init_state(latents.shape[0], latents.device))[0]
 
     def _run(self, blocks: nn.ModuleList, first: int, h: Tensor, caches: list[Tensor], seen: list[int]) -> Tensor:
         for offset, block in enumerate(blocks):
@@ -205,30 +223,8 @@ class Decoder(nn.Module):
             x = torch.cat([caches[index].to(h.dtype), h], 1)
             fresh = max(0, block.ahead - seen[index])  # Outputs that would lie before the start of the stream.
             caches[index], seen[index] = x[:, x.shape[1] - (block.kernel - 1) :], seen[index] + h.shape[1]
-            h = block(x)[:, fresh:] if x.shape[1] >= block.kernel else h[:, :0]
+            h = block(x)[:, fresh:]
         return h
-
-    def spectrum(self, h: Tensor, channels: int) -> Tensor:
-        """(B, S, width) -> complex (B, channels, S, bins). Magnitude and phase apart, as in Vocos."""
-        h = self.norm(h)
-        parts = []
-        for head in list(self.head)[:channels]:
-            magnitude, phase = head(h).float().split(self.bins, -1)
-            parts.append(torch.polar(torch.exp(magnitude.clamp(max=7.0)), phase))
-        return torch.stack(parts, 1)
-
-    def _overlap_add(self, spectrum: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows of ``fft`` every ``hop`` samples, window s starting at sample ``hop * s``: no wait for later ones."""
-        config = self.config
-        batch, channels, count, _ = spectrum.shape
-        # Hann squared at 75 % overlap adds up to 1.5.
-        frames = torch.fft.irfft(spectrum, config.fft) * (self.window / 1.5)
-        columns = frames.reshape(batch * channels, count, config.fft).transpose(1, 2)
-        samples = (count - 1) * config.hop + config.fft
-        total = F.fold(columns, (1, samples), (1, config.fft), stride=(1, config.hop)).reshape(batch, channels, samples)
-        total = torch.cat([total[..., : overlap.shape[-1]] + overlap, total[..., overlap.shape[-1] :]], -1)
-        ready = count * config.hop
-        return total[..., :ready], total[..., ready:]
 
 
 class Autoencoder(nn.Module):
@@ -247,12 +243,6 @@ class Autoencoder(nn.Module):
 
     def encode(self, stereo: Tensor) -> Tensor:
         """(B, 2, T * 2048) in [-1, 1] -> normalised latents (B, T, 64)."""
-        return (self.encoder(stereo).float() - self.mean) / self.std
-
-    def decode(self, latents: Tensor, noise: Tensor, channels: int = 2) -> Tensor:
-        """Normalised latents (B, T, 64) -> mid, or mid and side, (B, channels, 2048 (T - lookahead))."""
-        return self.decoder.decode(latents, noise, channels)
-
-    def noise(self, frames: int, generator: torch.Generator, batch: int = 1) -> Tensor:
-        """Decoder noise for ``frames`` latent frames, made on the CPU so that every device gets the same."""
-        return torch.randn(batch, frames * self.config.subframes, self.config.noise, generator=generator)
+        with torch.autocast(stereo.device.type, enabled=False):
+            spectra = self.encoder.spectra(stereo.float())
+        return (self.encoder(spectra).float() - self.mean) / self.std

@@ -30,13 +30,13 @@ BLOCK_FRAMES = 16
 @dataclass(frozen=True)
 class TransformerConfig:
     latent: int = 64
-    width: int = 384
+    width: int = 320
     heads: int = 8
     layers: int = 8
-    hidden: int = 1024  # Of the gated feed-forward part.
+    hidden: int = 832  # Of the gated feed-forward part.
     condition: int = 256
     text: int = 384
-    kernel: int = 5  # Of the convolution in the feed-forward part: two frames back, two ahead inside the block.
+    kernel: int = 3  # Of the convolution in the feed-forward part: a frame back, a frame ahead inside the block.
     ahead: int = 8  # Frames of score that the conditioner looks ahead and back.
     decay_min: float = 0.3  # Of the memory, per block, first head.
     decay_max: float = 0.99  # Last head.
@@ -120,15 +120,16 @@ class Layer(nn.Module):
         """Add the feed-forward part; ``tail`` (B, N, kernel // 2, 2 hidden) comes from the clean block before."""
         frames = h.shape[2]
         padded = torch.cat([tail, h, h.new_zeros(*h.shape[:2], self.kernel - 1 - self.back, h.shape[3])], 2)
+        taps = self.depthwise.to(h.dtype)  # In training h is bfloat16, and this part is bound by memory.
         mixed = h
         for tap in range(self.kernel):
-            mixed = mixed + padded[:, :, tap : tap + frames] * self.depthwise[tap]
+            mixed = mixed + padded[:, :, tap : tap + frames] * taps[tap]
         value, gate = mixed.chunk(2, -1)
         return x + mod[5] * self.down(value * F.silu(gate))
 
 
 class Conditioner(nn.Module):
-    """Score features (B, T, FRAME_CHANNELS) to (B, T, width), with a look at the frames around; and the global vector."""
+    """Score features (B, T, FRAME_CHANNELS) to (B, T, width), looking at frames around; and the global vector."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()

@@ -1,21 +1,20 @@
 #!/usr/bin/env bash
-# The whole training, from nothing to weights: render, autoencoder, then decoder and transformer side by side.
-#   recipe.sh DIR RECON_MINUTES JOINT_MINUTES PROCESSES CLIPS
-# On one H100 with 16 cores: recipe.sh /tmp/train 7 15 14 7000. On two CPU cores the same, with hours for minutes.
+# The whole training, from nothing to weights: render, then the autoencoder, then the transformer.
+#   recipe.sh DIR RENDER_MINUTES AUTOENCODER_MINUTES TRANSFORMER_MINUTES PROCESSES CLIPS
+# Two CPU cores:  recipe.sh .cache/train 5 16 35 2 2400
+# One H100 with 16 cores:  AUTOENCODER="--batch 64 --rate 1e-3" TRANSFORMER="--batch 96 --rate 1e-3 --compile" \
+#   recipe.sh /tmp/train 3 9 15 14 6500
+# Resumes: a stage that has a checkpoint in DIR goes on from there.
 set -euo pipefail
-dir=$1 recon=$2 joint=$3 processes=$4 clips=$5
+dir=$1 render=$2 autoencoder=$3 transformer=$4 processes=$5 clips=$6
 python=${PYTHON:-python3}
 t=loopmeter_engine.training
+export OMP_WAIT_POLICY=passive PYTHONUNBUFFERED=1
 mkdir -p "$dir"
-OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$python" -m $t.corpus "$dir/corpus" --minutes "$recon" --processes "$processes" --clips "$clips" >"$dir/corpus.log" 2>&1 &
-"$python" -m $t.train_autoencoder "$dir/corpus" "$dir" --minutes "$recon" --clips 4500 ${TRAIN_FLAGS:-} >"$dir/recon.log" 2>&1
-wait
-"$python" -m $t.train_autoencoder "$dir/corpus" "$dir" --adversarial --start "$dir/recon.pt" --minutes "$joint" \
-  --batch "${ADVERSARIAL_BATCH:-32}" --rate 3e-4 --clips 2500 ${TRAIN_FLAGS:-} >"$dir/adversarial.log" 2>&1 &
-adversarial=$!
-"$python" -m $t.train_transformer "$dir/corpus" "$dir" --autoencoder "$dir/recon.pt" --minutes "$joint" \
-  --batch "${TRANSFORMER_BATCH:-96}" --rate 1e-3 ${TRAIN_FLAGS:-} >"$dir/transformer.log" 2>&1
-wait $adversarial
-"$python" -m loopmeter_engine.weights_io autoencoder "$dir/adversarial.pt" "$dir/autoencoder.safetensors"
+OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$python" -m $t.corpus "$dir/corpus" \
+  --minutes "$render" --processes "$processes" --clips "$clips"
+"$python" -m $t.train_autoencoder "$dir/corpus" "$dir" --minutes "$autoencoder" ${AUTOENCODER:-} 2>&1 | tee -a "$dir/autoencoder.log"
+"$python" -m $t.train_transformer "$dir/corpus" "$dir" --autoencoder "$dir/autoencoder.pt" \
+  --minutes "$transformer" ${TRANSFORMER:-} 2>&1 | tee -a "$dir/transformer.log"
+"$python" -m loopmeter_engine.weights_io autoencoder "$dir/autoencoder.pt" "$dir/autoencoder.safetensors"
 "$python" -m loopmeter_engine.weights_io transformer "$dir/transformer.pt" "$dir/transformer.safetensors"
-echo finished

@@ -1,9 +1,9 @@
-"""Train the autoencoder: first both halves against spectra, then the decoder alone against a discriminator.
+"""Train the autoencoder: spectra in, spectra out.
 
-    python -m loopmeter_engine.training.train_autoencoder CORPUS OUT --minutes 8
-    python -m loopmeter_engine.training.train_autoencoder CORPUS OUT --minutes 14 --adversarial --start OUT/recon.pt
+    python -m loopmeter_engine.training.train_autoencoder CORPUS OUT --minutes 15
 
-The second stage keeps the encoder, so latents stay what they are and the transformer can be trained meanwhile.
+Latents are normalised over each batch and get noise before they are decoded: the decoder must bear the errors that
+the transformer will make, and values that cannot be heard are not worth their room.
 """
 
 from __future__ import annotations
@@ -15,56 +15,75 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, Autoencoder, mid_side
-from loopmeter_engine.training.corpus import Corpus
-from loopmeter_engine.training.losses import Discriminator, SpectralLoss, discriminator_loss, generator_losses
+from loopmeter_engine.model.autoencoder import (
+    LONG_BINS,
+    LONG_FFT,
+    SAMPLE_RATE_HZ,
+    SHORT_BINS,
+    SHORT_COLUMNS,
+    SHORT_FFT,
+    SUBFRAMES,
+    Autoencoder,
+)
+from loopmeter_engine.conditioning import RELEASE_FRAMES, partial_rolls
+from loopmeter_engine.training.corpus import Batch, Corpus
 from loopmeter_engine.training.run import Average, Budget, Log, learning_rate, load_checkpoint, save_checkpoint
 
 MARGIN = 6  # Latent frames on each side that the encoder may look into.
-FRAMES = 36
-SKIP = 2  # First frames of a crop, where the decoder has no past yet.
-LATENT_NOISE = 0.25  # Largest standard deviation of noise on unit-variance latents.
-ADVERSARIAL_SAMPLES = 32_768
+LATENT_NOISE = 0.1  # Largest standard deviation of noise on unit-variance latents.
+DROP_SCORE = 0.1  # A recording has no score: the decoder must do without, too.
+TABLE_RATE = 10.0  # Of the table of partials: each row is met seldom and has far to go.
+SIDE_WEIGHT, SHORT_WEIGHT = 0.4, 0.3
 
 
-def normalised(raw: Tensor, model: Autoencoder, *, learn: bool) -> Tensor:
-    """Latents of zero mean and unit variance over the batch; the running figures follow."""
+def loss_weights(device: torch.device) -> Tensor:
+    """(SPECTRAL_CHANNELS,) of mean near 1: as dense as hearing is, after the mel scale.
+
+    Without them nine tenths of the loss is the noise of high bins, and harmonics, which live in the lowest tenth, are
+    not learned at all: see docs/training-log.md.
+    """
+    long = 1 / (1 + torch.arange(LONG_BINS) * SAMPLE_RATE_HZ / LONG_FFT / 700)
+    short = 1 / (1 + torch.arange(SHORT_BINS) * SAMPLE_RATE_HZ / SHORT_FFT / 700)
+    long, short = long / long.mean(), short / short.mean()
+    return torch.cat([long, SIDE_WEIGHT * long, SHORT_WEIGHT * short.repeat(SHORT_COLUMNS)]).to(device)
+
+
+def reconstruct(model: Autoencoder, batch: Batch, *, learn_scale: bool) -> tuple[Tensor, Tensor]:
+    """(spectra out, spectra wanted) of the frames inside the margins, as far as the decoder's look-ahead allows."""
+    stereo = batch.pcm
+    assert batch.features is not None
+    with torch.no_grad():
+        wanted = model.encoder.spectra(stereo)
+    with torch.set_grad_enabled(learn_scale), torch.autocast(stereo.device.type, torch.bfloat16):
+        raw = model.encoder(wanted)
     raw = raw.float()
-    if not learn:
-        return (raw - model.mean) / model.std
-    mean, std = raw.mean((0, 1)), raw.std((0, 1)) + 1e-4
-    model.mean.lerp_(mean.detach(), 0.01)
-    model.std.lerp_(std.detach(), 0.01)
-    return (raw - mean) / std
-
-
-def reconstruct(model: Autoencoder, pcm: Tensor, *, learn: bool) -> tuple[Tensor, Tensor]:
-    """(pcm out, pcm wanted), mid and side, (B, 2, samples), of the crop's inner frames."""
-    with torch.set_grad_enabled(learn), torch.autocast(pcm.device.type, torch.bfloat16):
-        raw = model.encoder(pcm)
-    latents = normalised(raw, model, learn=learn)[:, MARGIN:-MARGIN]
+    mean, std = model.mean, model.std
+    if learn_scale:
+        mean, std = raw.mean((0, 1)), raw.std((0, 1)) + 1e-4
+        model.mean.lerp_(mean.detach(), 0.02)
+        model.std.lerp_(std.detach(), 0.02)
+    latents = ((raw - mean) / std)[:, MARGIN:]
     latents = latents + LATENT_NOISE * torch.rand_like(latents[:, :1, :1]) * torch.randn_like(latents)
-    config = model.config
-    noise = torch.randn(len(pcm), FRAMES * config.subframes, config.noise, device=pcm.device)
-    with torch.autocast(pcm.device.type, torch.bfloat16):
-        out = model.decode(latents, noise)
-    begin = MARGIN * FRAME_SAMPLES
-    wanted = mid_side(pcm)[..., begin : begin + out.shape[-1]]
-    cut = SKIP * FRAME_SAMPLES
-    return out[..., cut:].float(), wanted[..., cut:]
+    lookahead = model.config.lookahead
+    rolls = partial_rolls(batch.features)[:, : latents.shape[1] - lookahead]
+    rolls = rolls * (torch.rand_like(rolls[:, :1, :1]) >= DROP_SCORE)
+    with torch.autocast(stereo.device.type, torch.bfloat16):
+        out = model.decoder.decode(latents, rolls)
+    begin = MARGIN * SUBFRAMES
+    kept = wanted.shape[1] - 2 * begin
+    return out[:, :kept].float(), wanted[:, begin : begin + kept]
 
 
 @torch.no_grad()
-def settle_scale(model: Autoencoder, corpus: Corpus, batches: int, size: int) -> None:
+def settle_scale(model: Autoencoder, corpus: Corpus, batches: int, size: int, frames: int) -> None:
     """Fix the latents' mean and standard deviation from many batches."""
-    found = torch.cat(
-        [
-            model.encoder(corpus.batch(size, FRAMES, margin=MARGIN).pcm)[:, MARGIN:-MARGIN].float()
-            for _ in range(batches)
-        ]
-    )
-    model.mean.copy_(found.mean((0, 1)))
-    model.std.copy_(found.std((0, 1)) + 1e-4)
+    found = []
+    for _ in range(batches):
+        stereo = corpus.batch(size, frames, margin=MARGIN).pcm
+        found.append(model.encoder(model.encoder.spectra(stereo))[:, MARGIN:-MARGIN].float())
+    every = torch.cat(found)
+    model.mean.copy_(every.mean((0, 1)))
+    model.std.copy_(every.std((0, 1)) + 1e-4)
 
 
 def main() -> None:
@@ -72,96 +91,58 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--rate", type=float, default=6e-4)
-    parser.add_argument("--adversarial", action="store_true")
-    parser.add_argument("--start", type=Path, help="a finished checkpoint to take the weights from")
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--frames", type=int, default=16, help="latent frames per crop, without margins")
+    parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--clips", type=int, default=100_000, help="how many clips to keep on the device")
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--log-every", type=int, default=100)
+    parser.add_argument("--decoder-only", action="store_true", help="keep the encoder, and so the latents")
+    parser.add_argument("--start", type=Path, help="a finished checkpoint to take the weights from")
+    parser.add_argument("--log-every", type=int, default=50)
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    corpus = Corpus(args.corpus, device, seed=1 + args.adversarial, clips_max=args.clips)
+    corpus = Corpus(args.corpus, device, seed=1, clips_max=args.clips)
     while corpus.refresh() < 8:
         time.sleep(2)
     model = Autoencoder().to(device)
+    table = [model.decoder.partials.weight]
+    others = [value for name, value in model.named_parameters() if name != "decoder.partials.weight"]
+    groups = [{"params": others, "scale": 1.0}, {"params": table, "scale": TABLE_RATE, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, args.rate, (0.9, 0.95), weight_decay=0.01)
     if args.start:
-        model.load_state_dict(torch.load(args.start, map_location=device, weights_only=True)["model"])
-    trained = model.decoder if args.adversarial else model
-    if args.adversarial:
+        model.load_state_dict(torch.load(args.start, map_location=device, weights_only=True)["model"], strict=False)
+    if args.decoder_only:
         model.encoder.requires_grad_(False)
-    critic = Discriminator().to(device, memory_format=torch.channels_last)
-    betas = (0.8, 0.99) if args.adversarial else (0.9, 0.95)
-    optimiser = torch.optim.AdamW(
-        trained.parameters(), args.rate, betas, weight_decay=0.01, fused=device.type == "cuda"
-    )
-    optimiser_critic = torch.optim.AdamW(critic.parameters(), args.rate, betas, fused=device.type == "cuda")
-    average = Average(trained, 0.9995 if args.adversarial else 0.999)
-    spectral = SpectralLoss().to(device)
-    parts = {
-        "model": model,
-        "critic": critic,
-        "optimiser": optimiser,
-        "optimiser_critic": optimiser_critic,
-        "average": average,
-    }
-    path = args.out / ("adversarial.resume.pt" if args.adversarial else "recon.resume.pt")
+    weights = loss_weights(device)
+    average = Average(model, 0.998)
+    parts = {"model": model, "optimiser": optimiser, "average": average}
+    path = args.out / "autoencoder.resume.pt"
     step, spent_s = load_checkpoint(path, parts, corpus.rng, device) if path.exists() else (0, 0.0)
-    if args.compile:
-        torch._dynamo.config.suppress_errors = True  # A block that will not compile runs as it is.
-        for block in [
-            *model.decoder.blocks,
-            *model.decoder.blocks_low,
-            *model.encoder.blocks,
-            *model.encoder.blocks_low,
-        ]:
-            block.compile()
     budget, log, saved = Budget(args.minutes, spent_s), Log(args.log_every), spent_s
     while not budget.over:
-        rate = learning_rate(args.rate, step, budget.fraction)
-        for group in [*optimiser.param_groups, *optimiser_critic.param_groups]:
-            group["lr"] = rate
-        batch = corpus.batch(args.batch, FRAMES, margin=MARGIN)
-        out, wanted = reconstruct(model, batch.pcm, learn=not args.adversarial)
-        losses = {"spectral": spectral(out, wanted)}
-        loss = losses["spectral"]
-        if args.adversarial:
-            begin = int(corpus.rng.integers(out.shape[-1] - ADVERSARIAL_SAMPLES + 1))
-            real = wanted[..., begin : begin + ADVERSARIAL_SAMPLES]
-            fake = out[..., begin : begin + ADVERSARIAL_SAMPLES]
-            with torch.autocast(device.type, torch.bfloat16):
-                critic.requires_grad_(True)
-                losses["critic"] = discriminator_loss(critic(real), critic(fake.detach()))
-                optimiser_critic.zero_grad()
-                losses["critic"].backward()
-                torch.nn.utils.clip_grad_norm_(critic.parameters(), 5.0)
-                optimiser_critic.step()
-                critic.requires_grad_(False)
-                with torch.no_grad():
-                    heard = critic(real)
-                losses["adversarial"], losses["matching"] = generator_losses(heard, critic(fake))
-            warm = min(1.0, step / 300)  # The critic learns first.
-            loss = 6 * losses["spectral"] + warm * (losses["adversarial"] + 4 * losses["matching"])
+        for group in optimiser.param_groups:
+            group["lr"] = group["scale"] * learning_rate(args.rate, step, budget.fraction, warm_up_steps=50)
+        batch = corpus.batch(args.batch, args.frames, margin=MARGIN, score_margin=RELEASE_FRAMES)
+        out, wanted = reconstruct(model, batch, learn_scale=not args.decoder_only)
+        error = out - wanted
+        loss = ((error.abs() + 2 * error.square()) * weights).mean()
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained.parameters(), 10.0 if args.adversarial else 1.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        average.update(trained)
-        log.add(step, budget, **losses)
+        average.update(model)
+        log.add(step, budget, loss=loss, absolute=error.abs().mean(), tonal=error[..., 4:140].abs().mean())
         step += 1
-        if step % 100 == 0:
+        if step % 50 == 0:
             corpus.refresh(at_most=16)
         if budget.spent_s - saved > 240:
             saved = budget.spent_s
             save_checkpoint(path, parts, step, budget, corpus.rng)
     save_checkpoint(path, parts, step, budget, corpus.rng)
-    average.copy_to(trained)
-    if not args.adversarial:
-        settle_scale(model, corpus, 20, args.batch)
-    finished = args.out / ("adversarial.pt" if args.adversarial else "recon.pt")
+    average.copy_to(model)
+    if not args.decoder_only:
+        settle_scale(model, corpus, 20, args.batch, args.frames)
+    finished = args.out / "autoencoder.pt"
     torch.save({"model": model.state_dict()}, finished.with_suffix(".tmp"))
     finished.with_suffix(".tmp").rename(finished)
     print(f"{finished}: {step} steps, {budget.spent_s:.0f} s, {len(corpus.clips)} clips", flush=True)

@@ -22,7 +22,7 @@ from loopmeter_engine.training.corpus import Corpus
 from loopmeter_engine.training.run import Average, Budget, Log, learning_rate, load_checkpoint, save_checkpoint
 from loopmeter_engine.training.train_autoencoder import MARGIN
 
-FRAMES = 128  # 5.9 s: eight blocks.
+FRAMES = 96  # 4.5 s: six blocks.
 CONTEXT_NOISE = 0.3  # Largest standard deviation of noise on the clean blocks.
 DROP_STYLE, DROP_TEXT = 0.1, 0.3
 
@@ -69,7 +69,7 @@ def main() -> None:
         batch = corpus.batch(args.batch, FRAMES, margin=MARGIN, score_margin=ahead)
         assert batch.features is not None and batch.style is not None and batch.text is not None
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
-            data = autoencoder.encode(batch.pcm)[:, MARGIN:-MARGIN].float()
+            data = autoencoder.encode(batch.pcm)[:, MARGIN:-MARGIN]
         times = training_times((args.batch, FRAMES // BLOCK_FRAMES), device)
         noise = torch.randn_like(data)
         noisy = interpolate(data, noise, times.repeat_interleave(BLOCK_FRAMES, 1)[..., None])

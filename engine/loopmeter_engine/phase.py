@@ -1,0 +1,209 @@
+"""From magnitudes to sound, streaming: phases guessed, then made consistent, then attacks cleaned.
+
+Three steps per segment of spectral frames, each after a published method:
+
+1. A first guess. Around every spectral peak the phase runs on at the peak's interpolated frequency, and the bins of
+   one peak share one phase (single-pass inversion, Beauregard et al. 2015). Bins that no steady peak owns start random.
+2. Fast Griffin-Lim (Perraudin et al. 2013) on the segment, joined to what was already given out, with a few frames
+   of look-ahead that are thrown away and solved again (real-time look-ahead, Zhu et al. 2007).
+3. A long window smears an attack over 46 ms. The short-window magnitudes know better: bands that sound before they
+   should are turned down to them.
+
+Segments end where blocks of latents end, however calls are cut, so any split of a stream gives equal samples.
+
+Reading order: ``PhaseState``, ``Vocoder.step``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from loopmeter_engine.model.autoencoder import (
+    LONG_BINS,
+    LONG_FFT,
+    LONG_HOP,
+    SHORT_COLUMNS,
+    SHORT_FFT,
+    SHORT_HOP,
+)
+
+AHEAD = 4  # Spectral frames solved but not kept, at the end of a segment.
+_TAIL = LONG_FFT - LONG_HOP
+_SHORT_TAIL = SHORT_FFT - SHORT_HOP
+_COLA = 1.5  # Hann squared at 75 % overlap adds up to this.
+_LONG_START = (LONG_FFT - LONG_HOP) // 2  # Long frame i starts at sample 512 i - 768.
+LEAD_SAMPLES = (SHORT_FFT - SHORT_HOP) // 2  # Short frame j at 128 j - 192, and there the output begins.
+# With k long frames kept, sound is final to 512 k - 768, and cleaned to the last whole short window before that.
+LAG_SAMPLES = 1024  # Output so far is 512 k minus this many samples.
+_MOMENTUM = 0.97
+_LOW_BINS = 4  # 345 Hz of a short window.
+
+
+@dataclass
+class PhaseState:
+    """Per channel c: ``phase`` (c, bins) float64 at the last frame kept, ``tail`` (c, 1536) of its windows.
+
+    ``long`` (c, n, bins) and ``short`` (m, 257): magnitudes not yet used. ``sound`` (c, n): finished by step 2, not by
+    step 3, whose windows overlap in ``short_tail`` (c, 384). ``dropped``: samples still to drop, from before time 0.
+    """
+
+    phase: Tensor
+    tail: Tensor
+    long: Tensor
+    short: Tensor
+    sound: Tensor
+    short_tail: Tensor
+    dropped: int
+
+
+class Vocoder(nn.Module):
+    """Turns magnitudes of ``channels`` (mid, or mid and side) into samples. No weights."""
+
+    window: Tensor
+    short_window: Tensor
+
+    def __init__(self, iterations: int = 12) -> None:
+        super().__init__()
+        self.iterations = iterations
+        self.register_buffer("window", torch.hann_window(LONG_FFT), persistent=False)
+        self.register_buffer("short_window", torch.hann_window(SHORT_FFT), persistent=False)
+        self.register_buffer("signs", 1.0 - 2.0 * (torch.arange(LONG_BINS) % 2), persistent=False)
+
+    def init_state(self, channels: int, device: torch.device | None = None) -> PhaseState:
+        def nothing(*shape: int) -> Tensor:
+            return torch.zeros(*shape, device=device)
+
+        return PhaseState(
+            torch.zeros(channels, LONG_BINS, device=device, dtype=torch.float64),
+            nothing(channels, _TAIL),
+            nothing(channels, 0, LONG_BINS),
+            nothing(0, SHORT_FFT // 2 + 1),
+            nothing(channels, 0),
+            nothing(channels, _SHORT_TAIL),
+            _LONG_START - LEAD_SAMPLES,
+        )
+
+    def step(
+        self, long: Tensor, short: Tensor, state: PhaseState, segment: int, generator: torch.Generator
+    ) -> tuple[Tensor, PhaseState]:
+        """Take magnitudes (c, n, 1025) and (4 n, 257), give as many samples as are final, (c, samples).
+
+        The first sample given lies ``LEAD_SAMPLES`` before the first frame's time.
+
+        ``segment``: how many frames to keep now; ``AHEAD`` more must have been handed in. ``generator`` gives the
+        random phases of this segment.
+        """
+        long, short = torch.cat([state.long, long], 1), torch.cat([state.short, short])
+        assert long.shape[1] >= segment + AHEAD, (long.shape, segment)
+        use = long[:, : segment + AHEAD]
+        guess, phase = self._guess(use, state.phase, segment, generator)
+        kept, tail = self._consistent(use, guess, state.tail, segment)
+        sound = torch.cat([state.sound, kept[:, state.dropped :]], 1)
+        dropped = max(0, state.dropped - kept.shape[1])
+        clean, sound, short, short_tail = self._clean_attacks(sound, short, state.short_tail)
+        return clean, PhaseState(phase, tail, long[:, segment:], short, sound, short_tail, dropped)
+
+    def _guess(self, long: Tensor, phase: Tensor, segment: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Unit phasors (c, n, bins), and the running phase after ``segment`` frames."""
+        channels, count, _ = long.shape
+        left, right = F.pad(long, (1, 0))[..., :-1], F.pad(long, (0, 1))[..., 1:]
+        peak = (long > left) & (long >= right)
+        peak[..., 0] = peak[..., -1] = False
+        # Parabola through the log of the three bins of a peak (Smith, Spectral Audio Signal Processing).
+        a, b, c = (value.clamp(min=1e-7).log() for value in (left, long, right))
+        offset = (0.5 * (a - c) / (a - 2 * b + c).clamp(max=-1e-6)).clamp(-0.5, 0.5)
+        bins = torch.arange(LONG_BINS, device=long.device)
+        owner = _nearest_peak(peak, long)
+        frequency = (bins + offset).gather(-1, owner)  # In bins; one bin turns 2 pi hop / fft per frame.
+        turn = 2 * math.pi * LONG_HOP / LONG_FFT * frequency.double()
+        before = torch.cat([turn[:, :1], turn[:, :-1]], 1)
+        run = phase[:, None] + (0.5 * (turn + before)).cumsum(1)
+        locked = run.gather(-1, owner)
+        noise = torch.rand(channels, count, LONG_BINS, generator=generator).to(long.device) * 2 * math.pi
+        past = torch.cat([long[:, :1], long[:, :-1]], 1)
+        steady = (long < 2.0 * past + 1e-3) & (long.gather(-1, owner) > 4 * _floor(long))
+        angle = torch.where(steady, locked.float(), noise)
+        # Phases above are those at the middle of a window; a transform counts from its start.
+        phasors = torch.polar(torch.ones_like(angle), angle) * self.get_buffer("signs")
+        return phasors, run[:, segment - 1] % (2 * math.pi)
+
+    def _consistent(self, long: Tensor, phasors: Tensor, tail: Tensor, segment: int) -> tuple[Tensor, Tensor]:
+        """Griffin-Lim over the frames of a segment; samples (c, 512 segment) and the tail of their windows."""
+        count = long.shape[1]
+        samples = LONG_HOP * (count - 1) + LONG_FFT
+        weight = _overlap_add((self.window * self.window).expand(1, count, LONG_FFT), LONG_HOP)
+        weight = torch.cat([torch.full((1, _TAIL), _COLA, device=long.device), weight[:, _TAIL:]], 1).clamp(min=0.05)
+        before = torch.zeros_like(phasors)
+        for turn in range(self.iterations + 1):
+            frames = torch.fft.irfft(long * phasors, LONG_FFT) * self.window
+            sound = _overlap_add(frames, LONG_HOP)
+            sound = torch.cat([sound[:, :_TAIL] + tail, sound[:, _TAIL:]], 1) / weight
+            if turn == self.iterations:
+                break
+            columns = sound[:, :samples].unfold(1, LONG_FFT, LONG_HOP)
+            found = torch.fft.rfft(columns * self.window)
+            ahead = found - _MOMENTUM / (1 + _MOMENTUM) * before
+            before = found
+            phasors = ahead / ahead.abs().clamp(min=1e-9)
+        ready = LONG_HOP * segment
+        after = _overlap_add(frames[:, :segment], LONG_HOP)
+        after = torch.cat([after[:, :_TAIL] + tail, after[:, _TAIL:]], 1)
+        return after[:, :ready] / _COLA, after[:, ready : ready + _TAIL]
+
+    def _clean_attacks(self, sound: Tensor, short: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Turn bands down to what the short windows allow. Gives the clean samples and what is left of the rest.
+
+        ``sound`` starts where the next short frame does. Only mid is measured; side gets the same gains.
+        """
+        count = max(0, min(len(short), (sound.shape[1] - SHORT_FFT) // SHORT_HOP + 1))
+        count -= count % SHORT_COLUMNS
+        if count == 0:
+            return sound[:, :0], sound, short, tail
+        frames = sound.unfold(1, SHORT_FFT, SHORT_HOP)[:, :count] * self.short_window
+        spectrum = torch.fft.rfft(frames)
+        gain = _attack_gain(short[:count].square(), spectrum[0].abs().square())
+        windows = torch.fft.irfft(spectrum * gain, SHORT_FFT) * self.short_window
+        total = _overlap_add(windows, SHORT_HOP)
+        total = torch.cat([total[:, :_SHORT_TAIL] + tail, total[:, _SHORT_TAIL:]], 1)
+        ready = count * SHORT_HOP
+        return total[:, :ready] / _COLA, sound[:, ready:], short[count:], total[:, ready : ready + _SHORT_TAIL]
+
+
+def _floor(long: Tensor) -> Tensor:
+    """A local noise floor: the mean magnitude over 33 bins around."""
+    return F.avg_pool1d(long, 33, 1, 16, count_include_pad=False) * 0.5
+
+
+def _attack_gain(asked: Tensor, found: Tensor) -> Tensor:
+    """Gains (n, 257) in [0.05, 1] that turn power down where much less of it was asked.
+
+    Averaged over 15 bins, and small differences left alone: noise is never the same twice. In the lowest bins, where a
+    window holds too few periods, magnitude hangs on phase: they count as one band, and only large differences.
+    """
+    asked_low, found_low = (power[:, :_LOW_BINS].sum(1, keepdim=True) for power in (asked, found))
+    low = ((asked_low + 1e-6) / (found_low + 1e-6)).sqrt() / 0.25
+    wide_asked, wide_found = (F.avg_pool1d(power[None, :, _LOW_BINS:], 15, 1, 7)[0] for power in (asked, found))
+    high = ((wide_asked + 1e-6) / (wide_found + 1e-6)).sqrt() / 0.5
+    return torch.cat([low.expand(-1, _LOW_BINS), high], 1).clamp(0.05, 1.0)
+
+
+def _nearest_peak(peak: Tensor, long: Tensor) -> Tensor:
+    """For every bin the index of the peak that owns it: the nearer one of its two neighbours. Bins without one: own."""
+    bins = torch.arange(LONG_BINS, device=peak.device).expand(peak.shape)
+    below = torch.where(peak, bins, -10_000).cummax(-1).values
+    above = -(torch.where(peak, -bins, -20_000).flip(-1).cummax(-1).values.flip(-1))
+    nearest = torch.where(bins - below <= above - bins, below, above)
+    return torch.where((nearest >= 0) & (nearest < LONG_BINS), nearest, bins)
+
+
+def _overlap_add(frames: Tensor, hop: int) -> Tensor:
+    """(c, n, size) -> (c, hop (n - 1) + size)."""
+    channels, count, size = frames.shape
+    samples = hop * (count - 1) + size
+    columns = frames.transpose(1, 2)
+    return F.fold(columns, (1, samples), (1, size), stride=(1, hop)).reshape(channels, samples)
