@@ -1,14 +1,16 @@
 """The versions of every loop, made once and kept: ``python -m judging.audio``.
 
 ``render``: the ground truth, the score played by the synthesisers that made the training data. ``again``: the same with
-other noise, which tells how far a measure moves when nothing is wrong. ``codec``: the render through the autoencoder.
-``generated``: what the engine delivers. A file's name holds a hash of all that it was made from, so that work goes on
-where it was stopped, and new weights or code make new files.
+other noise, which tells how far a measure moves when nothing is wrong. ``phases``: the render's own spectra with the
+phases found anew, as the codec does. ``codec``: the render through the autoencoder. ``generated``: what the engine
+delivers. A file's name holds a hash of all that it was made from, so that work goes on where it was stopped, and new
+weights or code make new files.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -23,19 +25,19 @@ import torch
 from numpy.typing import NDArray
 
 import loopmeter_engine
+from judging import codec
 from judging.loops import Loop, loops
 from loopmeter_engine.contract import LEASE_CHUNKS_MAX
 from loopmeter_engine.engine import LoopmeterEngine
-from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ, Autoencoder
+from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, Autoencoder
 from loopmeter_engine.training.synth import render_stems
 from loopmeter_engine.weights_io import WEIGHTS, load_autoencoder
 
-Version = Literal["render", "again", "codec", "generated"]
+Version = Literal["render", "again", "phases", "codec", "generated"]
 VERSIONS: tuple[Version, ...] = get_args(Version)
 CACHE = Path(".cache/judge")
 INDEX = CACHE / "index.json"
 _ENGINE = Path(loopmeter_engine.__file__).parent
-_MARGIN_FRAMES = 32  # Latent frames of the loop on both sides of it, so that the codec meets no edge.
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,19 @@ def main() -> None:
     parser.add_argument("--versions", nargs="+", choices=VERSIONS, default=VERSIONS)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights to judge")
     args = parser.parse_args()
+    if "render" not in args.versions:
+        parser.error("expected render among --versions: all others are measured against it")
     CACHE.mkdir(parents=True, exist_ok=True)
     every = loops()
     files = {loop.name: _files(loop, args.versions, args.weights) for loop in every}
-    renders = [
-        (loop, version, files[loop.name][version])
-        for loop in every
-        for version in args.versions
-        if version in ("render", "again")
-    ]
-    began = time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        pool.starmap(_render, renders, chunksize=4)
-    print(f"ground truth: {len(renders)} files, {time.monotonic() - began:.0f} s")
-    if "codec" in args.versions:
-        _round_trips([(files[loop.name]["render"], files[loop.name]["codec"], loop) for loop in every], args.weights)
-    if "generated" in args.versions:
-        _generations([(loop, files[loop.name]["generated"]) for loop in every], args.weights)
+    for version in args.versions:
+        left = [
+            (loop, version, files[loop.name], args.weights) for loop in every if not files[loop.name][version].exists()
+        ]
+        began = time.monotonic()
+        with multiprocessing.get_context("spawn").Pool(2, _one_thread) as pool:
+            pool.starmap(_make, left, chunksize=2)
+        print(f"{version}: {len(left)} files, {time.monotonic() - began:.0f} s")
     index = {
         loop.name: {
             "kind": loop.kind,
@@ -99,66 +97,51 @@ def main() -> None:
 
 def _files(loop: Loop, versions: list[Version], weights: Path) -> dict[Version, Path]:
     render = [repr(loop.score), loop.request.quality, _sources("training/synth")]
-    model = [_digest_of(weights / "autoencoder.safetensors"), _sources("model")]
+    phases = [*render, _source_of("phase.py"), _source_of("model/autoencoder.py"), Path(codec.__file__).read_text()]
+    model = [_source_of("conditioning.py"), _digest_of(weights / "autoencoder.safetensors"), _sources("model")]
     engine = [*model, _digest_of(weights / "transformer.safetensors")]
-    engine += [(_ENGINE / name).read_text() for name in ("engine.py", "streaming.py", "conditioning.py")]
+    engine += [_source_of(name) for name in ("engine.py", "streaming.py", "conditioning.py", "phase.py")]
     made_from: dict[Version, list[str]] = {
         "render": render,
         "again": [*render, "again"],
-        "codec": [*render, *model, "codec"],
+        "phases": phases,
+        "codec": [*phases, *model],
         "generated": [repr(loop.score), loop.request.model_dump_json(), *engine],
     }
     return {
         version: CACHE / f"{loop.name}.{version}.{_short_hash(made_from[version])}.wav"
         for version in VERSIONS
-        if version in versions or (version == "render" and "codec" in versions)
+        if version in versions
     }
 
 
-def _render(loop: Loop, version: Version, path: Path) -> None:
-    if path.exists():
-        return
-    stems = render_stems(loop.score, loop.request.seed + (50_000 if version == "again" else 0))
-    stereo = np.sum(list(stems.values()), 0)
-    _write(path, stereo if loop.request.quality == "hifi" else stereo.mean(0, keepdims=True))
+def _one_thread() -> None:
+    """Two processes of one thread each do not wait for one another, two threads on busy cores do."""
+    torch.set_num_threads(1)
 
 
-def _round_trips(work: list[tuple[Path, Path, Loop]], weights: Path) -> None:
-    left = [part for part in work if not part[1].exists()]
-    began = time.monotonic()
-    autoencoder = load_autoencoder(weights / "autoencoder.safetensors") if left else None
-    for source, path, _ in left:
-        assert autoencoder is not None
-        _write(path, round_trip(autoencoder, read(source)))
-    print(f"codec: {len(left)} files, {time.monotonic() - began:.0f} s")
+def _make(loop: Loop, version: Version, files: dict[Version, Path], weights: Path) -> None:
+    if version in ("render", "again"):
+        stems = render_stems(loop.score, loop.request.seed + (50_000 if version == "again" else 0))
+        stereo: NDArray[np.floating] = np.sum(list(stems.values()), 0)
+        pcm = stereo if loop.request.quality == "hifi" else stereo.mean(0, keepdims=True)
+    elif version == "phases":
+        pcm = codec.through_phases(read(files["render"]))
+    elif version == "codec":
+        pcm = codec.round_trip(_autoencoder(weights), read(files["render"]), loop.score)
+    else:
+        pcm = generate(_engine(weights), loop)
+    _write(files[version], pcm)
 
 
-@torch.inference_mode()
-def round_trip(autoencoder: Autoencoder, pcm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(channels, frames) -> the same shape, through latents; the loop goes round on both sides of it."""
-    margin, frames = _MARGIN_FRAMES * FRAME_SAMPLES, pcm.shape[1]
-    latent_frames = -(-frames // FRAME_SAMPLES) + 2 * _MARGIN_FRAMES
-    at = np.arange(-margin, latent_frames * FRAME_SAMPLES - margin) % frames
-    stereo = torch.from_numpy(pcm[:, at]).float().expand(2, -1)[None]
-    latents = autoencoder.encode(stereo)
-    noise = autoencoder.noise(latents.shape[1], torch.Generator().manual_seed(0))
-    mid_side = autoencoder.decode(latents, noise, channels=len(pcm))[0, :, margin : margin + frames]
-    if len(pcm) == 1:
-        return mid_side.double().numpy()
-    return torch.stack([mid_side[0] + mid_side[1], mid_side[0] - mid_side[1]]).double().numpy()
+@functools.cache
+def _autoencoder(weights: Path) -> Autoencoder:
+    return load_autoencoder(weights / "autoencoder.safetensors")
 
 
-def _generations(work: list[tuple[Loop, Path]], weights: Path) -> None:
-    left = [part for part in work if not part[1].exists()]
-    began, seconds = time.monotonic(), 0.0
-    engine = LoopmeterEngine(weights, device="cpu") if left else None
-    for loop, path in left:
-        assert engine is not None
-        pcm = generate(engine, loop)
-        _write(path, pcm)
-        seconds += pcm.shape[1] / SAMPLE_RATE_HZ
-    spent = time.monotonic() - began
-    print(f"generated: {len(left)} files, {spent:.0f} s, {seconds / max(spent, 1e-9):.1f} x real time")
+@functools.cache
+def _engine(weights: Path) -> LoopmeterEngine:
+    return LoopmeterEngine(weights, device="cpu")
 
 
 def generate(engine: LoopmeterEngine, loop: Loop) -> NDArray[np.float64]:
@@ -206,6 +189,10 @@ def _forget_others(keep: set[str]) -> None:
 
 def _sources(folder: str) -> str:
     return _short_hash([path.read_text() for path in sorted((_ENGINE / folder).glob("*.py"))])
+
+
+def _source_of(name: str) -> str:
+    return (_ENGINE / name).read_text()
 
 
 def _digest_of(path: Path) -> str:

@@ -28,7 +28,11 @@ _TEMPO_TOLERANCE = 0.02
 _OCTAVES = (1.0, 2.0, 0.5, 3.0, 1 / 3)
 _SCALE_BAR = 0.9
 _SEAM_ROOM = 1.5  # Two renderings of the same downbeat differ by so much.
-_HEADINGS = {"render": "ground truth", "again": "other noise", "codec": "codec", "generated": "generated"}
+_HEADINGS: dict[Version, str] = {
+    "render": "ground truth", "again": "other noise", "phases": "phases found anew", "codec": "codec",
+    "generated": "generated",
+}  # fmt: skip
+_NOT_JOINED: tuple[Version, ...] = ("phases", "codec")  # Cut from a stream: nobody closed these loops.
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,8 @@ def _seams(judged: list[Judged]) -> list[Row]:
 
     rows.append(_row(f"seam ratio at most 1 or {_SEAM_ROOM:g} x the ground truth's, all loops", "95 %", judged, honest))
     rows.append(_figures("seam ratio, all loops", "", judged, lambda e, v: e.own[v].seam, "{:.2f}"))
-    return rows
+    blank = dict.fromkeys(_NOT_JOINED, "")
+    return [dataclasses.replace(row, values=row.values | blank) for row in rows]
 
 
 def _hits(judged: list[Judged]) -> list[Row]:
@@ -236,11 +241,16 @@ _PAGE = """# Quality
 What independent judges, and measures of our own, find in generated loops. `make judge` makes this page; what is
 measured how, and by whom, stands in [judging/README.md](../judging/README.md).
 
-{drums} drum loops, {tonal} tonal loops and 40 of any kind, from fixed prompts and seeds, 4 bars each. Columns: the
-**ground truth** is the same score played by the synthesisers that made the training data, so its distance from perfect
-is the judge's own error; **other noise** is the same once more with other random numbers, the distance that means
-nothing; **codec** is the ground truth through the autoencoder; **generated** is what the engine delivers at its default
-settings. A range in brackets holds 90 % of the loops.
+{drums} drum loops, {tonal} tonal loops and 40 of any kind, from fixed prompts and seeds, 4 bars each. Columns:
+
+* **ground truth**: the same score played by the synthesisers that made the training data. Its distance from perfect is
+  the judge's own error.
+* **other noise**: the same once more with other random numbers, a distance that means nothing.
+* **phases found anew**: the ground truth's own spectra turned back into sound.
+* **codec**: the ground truth through the autoencoder.
+* **generated**: what the engine delivers at its default settings.
+
+A figure is the median over loops; the range in brackets holds 90 % of them.
 
 {table}
 

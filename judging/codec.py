@@ -1,0 +1,71 @@
+"""Loops through parts of the engine's codec, to tell which part loses what."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from loopmeter_engine.conditioning import FRAME_S, RELEASE_FRAMES, events_of, frame_features, partial_rolls
+from loopmeter_engine.model.autoencoder import (
+    FRAME_SAMPLES,
+    SHORT_COLUMNS,
+    Autoencoder,
+    AutoencoderConfig,
+    Encoder,
+    expand,
+)
+from loopmeter_engine.phase import AHEAD, LEAD_SAMPLES, Vocoder
+from loopmeter_engine.score import Score
+
+Floats = NDArray[np.float64]
+_MARGIN_FRAMES = 32  # Latent frames of the loop on both sides of it, so that the codec meets no edge.
+_SEGMENT = 64  # Spectral frames whose phases are found at once: one block, as in streaming.
+
+
+@torch.inference_mode()
+def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score) -> Floats:
+    """(channels, frames) of a loop -> the same shape, through spectra, latents, spectra and phases.
+
+    The decoder knows the score, as it does when the engine generates.
+    """
+    latents = autoencoder.encode(_around(pcm))
+    begin_s = torch.tensor([-(_MARGIN_FRAMES + RELEASE_FRAMES) * FRAME_S], dtype=torch.float64)
+    frames = latents.shape[1] - autoencoder.config.lookahead + RELEASE_FRAMES
+    rolls = partial_rolls(frame_features(events_of([score]), begin_s, frames))
+    return _sound(autoencoder.decoder.decode(latents, rolls), pcm)
+
+
+@torch.inference_mode()
+def through_phases(pcm: Floats) -> Floats:
+    """(channels, frames) of a loop -> the same shape: its own spectra, with phases found anew. Needs no weights."""
+    return _sound(Encoder(AutoencoderConfig()).spectra(_around(pcm)), pcm)
+
+
+def _around(pcm: Floats) -> Tensor:
+    """The loop going round, (1, 2, a whole number of latent frames)."""
+    frames = pcm.shape[1]
+    latent_frames = -(-frames // FRAME_SAMPLES) + 2 * _MARGIN_FRAMES
+    at = np.arange(latent_frames * FRAME_SAMPLES) - _MARGIN_FRAMES * FRAME_SAMPLES
+    return torch.from_numpy(pcm[:, at % frames]).float().expand(2, -1)[None]
+
+
+def _sound(spectra: Tensor, like: Floats) -> Floats:
+    channels, frames = like.shape
+    long, short = expand(spectra)
+    vocoder, generator = Vocoder(), torch.Generator().manual_seed(0)
+    magnitudes, state = long[0, :, :channels].transpose(0, 1), vocoder.init_state(channels)
+    pieces = []
+    for start in range(0, magnitudes.shape[1] - _SEGMENT - AHEAD, _SEGMENT):
+        # The first call takes what lies ahead as well; every later one as much as is kept.
+        given = slice(start + AHEAD if start else 0, start + AHEAD + _SEGMENT)
+        columns = slice(SHORT_COLUMNS * given.start, SHORT_COLUMNS * given.stop)
+        piece, state = vocoder.step(magnitudes[:, given], short[0, columns], state, _SEGMENT, generator)
+        pieces.append(piece)
+    begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES
+    sound = torch.cat(pieces, 1)[:, begin : begin + frames]
+    assert sound.shape[1] == frames
+    if channels == 2:
+        sound = torch.stack([sound[0] + sound[1], sound[0] - sound[1]])
+    return sound.double().numpy()
