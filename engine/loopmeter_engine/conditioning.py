@@ -34,6 +34,9 @@ _FAMILY_COUNT = sum(len(families) for families in FAMILIES.values())
 GLOBAL_CHANNELS = len(LAYERS) + _FAMILY_COUNT + len(LAYERS) * len(MACROS) + GENRE_SLOTS + 2
 
 
+_Rows = list[tuple[float, ...]]
+
+
 @dataclass(frozen=True)
 class Events:
     """A batch of scores as padded tensors, times in seconds. Padding has velocity 0.
@@ -53,10 +56,14 @@ class Events:
 
 def events_of(scores: Sequence[Score], device: torch.device | str = "cpu") -> Events:
     """The events of scores, restricted to the layers that each score plays."""
-    notes, onsets, fx = [], [], []
+    notes: list[_Rows] = []
+    onsets: list[_Rows] = []
+    fx: list[_Rows] = []
     for score in scores:
         beat = 60.0 / score.tempo_bpm
-        rows_n, rows_o, rows_f = [], [], []
+        rows_n: _Rows = []
+        rows_o: _Rows = []
+        rows_f: _Rows = []
         for note in score.notes:
             if note.layer not in score.timbres:
                 continue
@@ -87,7 +94,7 @@ def events_of(scores: Sequence[Score], device: torch.device | str = "cpu") -> Ev
     )
 
 
-def _padded(batch: list[list[tuple[float, ...]]], width: int) -> Tensor:
+def _padded(batch: list[_Rows], width: int) -> Tensor:
     longest = max(1, *(len(rows) for rows in batch)) if batch else 1
     out = torch.zeros(len(batch), longest, width, dtype=torch.float64)
     for index, rows in enumerate(batch):

@@ -36,13 +36,13 @@ def decoding(config: AutoencoderConfig, *, first: bool) -> int:
     low, width = config.decoder_width_low, config.decoder_width
     frames, total = BLOCK_FRAMES, BLOCK_FRAMES * config.latent * low
     for ahead in config.decoder_ahead_low:
-        frames -= ahead if first else 0
         total += 6 * low * low * frames
+        frames -= ahead if first else 0
     frames *= SUBFRAMES
     total += frames * low * width
     for ahead in config.decoder_ahead:
-        frames -= ahead if first else 0
         total += 6 * width * width * frames
+        frames -= ahead if first else 0
     head = width * (SPECTRAL_CHANNELS + 2 * LONG_BINS)
     return 2 * (total + frames * head + frames // SUBFRAMES * config.partials * LONG_BINS)
 

@@ -110,7 +110,8 @@ class StreamState:
             }
             memory = Memory(lists["keys_values"], lists["keys"], lists["tail"], int(stored["position"]))
             seen = [int(value) for value in stored["seen"]]
-            phase = PhaseState(*(stored[f"phase.{name}"] for name in _PHASE_PARTS), int(stored["dropped"]))
+            parts = {name: stored[f"phase.{name}"] for name in _PHASE_PARTS}
+            phase = PhaseState(**parts, dropped=int(stored["dropped"]))
             return cls(memory, DecoderState(lists["cache"], seen), phase, stored["join"])
         except (KeyError, safetensors.SafetensorError) as error:
             raise ValueError(f"expected a stream state of this engine, found {len(data)} other bytes") from error

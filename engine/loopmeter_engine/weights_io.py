@@ -95,7 +95,7 @@ def _config(path: Path, kind: str) -> dict[str, object]:
     except Exception as error:
         raise WeightsUnusable(f"expected a safetensors file at {path}: {error}") from error
     if metadata.get("kind") != kind:
-        raise WeightsUnusable(f"expected weights of a {kind} in {path}, found {metadata.get('kind')!r}")
+        raise WeightsUnusable(f"expected {kind} weights in {path}, found {metadata.get('kind')!r}")
     config = json.loads(metadata["config"])
     assert isinstance(config, dict)
     return config

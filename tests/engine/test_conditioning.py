@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from tests.engine.scores import SCORE
 
 from loopmeter import LAYERS
 from loopmeter_engine.conditioning import (
@@ -22,7 +23,6 @@ from loopmeter_engine.conditioning import (
     restrict,
 )
 from loopmeter_engine.score import DRUMS, TONAL_LAYERS
-from tests.engine.scores import SCORE
 
 _ROLL = len(TONAL_LAYERS) * PITCHES
 _FINE_ROWS = (FRAME_CHANNELS - 2 * _ROLL - 4 - 2 * 4) // SLOTS

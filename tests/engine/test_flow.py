@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_straight_path_is_walked_exactly(solver: str, steps: int) -> None:
 def test_schedule_runs_from_noise_to_data() -> None:
     times = schedule(9)
     assert (times[0], times[-1], len(times)) == (0.0, 1.0, 10)
-    assert all(a < b for a, b in zip(times, times[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(times))
 
 
 def test_unknown_solver_is_named() -> None:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engine.scores import SCORE
 from torch import Tensor
 
 from loopmeter_engine.model.autoencoder import Autoencoder, AutoencoderConfig
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
 from loopmeter_engine.streaming import JOIN_SAMPLES, Geometry, Renderer, Sampling, StreamState, _joined
-from tests.engine.scores import SCORE
 
 CPU = torch.device("cpu")
 

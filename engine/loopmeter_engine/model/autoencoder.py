@@ -75,7 +75,7 @@ def expand(spectra: Tensor) -> tuple[Tensor, Tensor]:
     spectra = spectra.float().clamp(min=0) / _SPECTRAL_SCALE
     long = torch.expm1(spectra[..., : 2 * LONG_BINS]) / _LONG_GAIN
     short = torch.expm1(spectra[..., 2 * LONG_BINS :]) / _SHORT_GAIN
-    return long.unflatten(-1, (2, LONG_BINS)), short.unflatten(-1, (SHORT_COLUMNS, SHORT_BINS)).flatten(1, 2)
+    return long.reshape(*long.shape[:-1], 2, LONG_BINS), short.reshape(short.shape[0], -1, SHORT_BINS)
 
 
 def mid_side(stereo: Tensor) -> Tensor:
@@ -107,7 +107,8 @@ class ConvBlock(nn.Module):
         for tap in range(1, self.kernel):
             h = h + x[:, tap : tap + frames] * self.depthwise[tap]
         h = self.down(F.gelu(self.up(self.norm(h))))
-        return x[:, self.behind : self.behind + frames] + self.scale * h
+        out: Tensor = x[:, self.behind : self.behind + frames] + self.scale * h
+        return out
 
 
 class Encoder(nn.Module):
@@ -132,9 +133,9 @@ class Encoder(nn.Module):
         """(B, 2, T * 2048) -> (B, 4 T, SPECTRAL_CHANNELS)."""
         pcm = mid_side(stereo)
         long = stft(pcm.flatten(0, 1), LONG_FFT, LONG_HOP, self.window_long).abs()
-        long = long.unflatten(0, (-1, 2)).transpose(1, 2).flatten(2)
+        long = long.reshape(-1, 2, *long.shape[1:]).transpose(1, 2).flatten(2)
         short = stft(pcm[:, 0], SHORT_FFT, SHORT_HOP, self.window_short).abs()
-        return compress(long, short.unflatten(1, (-1, SHORT_COLUMNS)).flatten(2))
+        return compress(long, short.reshape(short.shape[0], -1, SHORT_COLUMNS * SHORT_BINS))
 
     def forward(self, spectra: Tensor) -> Tensor:
         h = self.inp(spectra)
@@ -245,4 +246,5 @@ class Autoencoder(nn.Module):
         """(B, 2, T * 2048) in [-1, 1] -> normalised latents (B, T, 64)."""
         with torch.autocast(stereo.device.type, enabled=False):
             spectra = self.encoder.spectra(stereo.float())
-        return (self.encoder(spectra).float() - self.mean) / self.std
+        latents: Tensor = (self.encoder(spectra).float() - self.mean) / self.std
+        return latents

@@ -109,7 +109,8 @@ class Layer(nn.Module):
         return (top / bottom[..., None]).flatten(-2)
 
     def attend(self, x: Tensor, mod: tuple[Tensor, ...], read: Tensor) -> Tensor:
-        return x + mod[2] * self.out(read)
+        out: Tensor = x + mod[2] * self.out(read)
+        return out
 
     def hidden(self, x: Tensor, mod: tuple[Tensor, ...]) -> Tensor:
         """The input of the feed-forward part's convolution, (B, N, T, 2 hidden)."""
@@ -125,7 +126,8 @@ class Layer(nn.Module):
         for tap in range(self.kernel):
             mixed = mixed + padded[:, :, tap : tap + frames] * taps[tap]
         value, gate = mixed.chunk(2, -1)
-        return x + mod[5] * self.down(value * F.silu(gate))
+        out: Tensor = x + mod[5] * self.down(value * F.silu(gate))
+        return out
 
 
 class Conditioner(nn.Module):
@@ -155,7 +157,8 @@ class Conditioner(nn.Module):
             side = self.ahead // 2
             inner = conv(norm(h).transpose(1, 2)).transpose(1, 2)
             h = h[:, side:-side] + mix(F.silu(inner))
-        return h
+        out: Tensor = h
+        return out
 
 
 class Transformer(nn.Module):
@@ -192,7 +195,8 @@ class Transformer(nn.Module):
         blocks = frames // BLOCK_FRAMES
         split = (batch, blocks, BLOCK_FRAMES, -1)
         positions = rotary(frames, self.config.width // self.config.heads, 0, clean.device)
-        table = tuple(part.reshape(blocks, BLOCK_FRAMES, 1, -1) for part in positions)
+        cos, sin = (part.reshape(blocks, BLOCK_FRAMES, 1, -1) for part in positions)
+        table = (cos, sin)
         mod_clean = self.modulations(known, torch.ones_like(time))
         mod_noisy = self.modulations(known, time)
         score = score.reshape(split)

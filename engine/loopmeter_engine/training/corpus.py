@@ -1,7 +1,7 @@
 """The training material: rendered on many cores into a folder, and served from there in batches on one device.
 
-A clip is the events of a score, captions of it, and its stems as 16 bit samples. Mixing happens per batch, with a random
-choice of layers, so that one rendering serves as many different loops. New shards may appear while training runs.
+A clip is the events of a score, captions of it, and its stems as 16 bit samples. Mixing happens per batch, with a
+random choice of layers, so that one rendering serves as many different loops. New shards may appear while training runs.
 
     python -m loopmeter_engine.training.corpus DIR --minutes 6 --processes 16 --first-seed 1000
 """
@@ -57,7 +57,7 @@ def render_worker(folder: Path, first_seed: int, stride: int, deadline: float, c
             captions = [caption(score, np.random.default_rng((seed, n))) for n in range(_CAPTIONS)]
             clips.append({"seed": seed, "layers": layers, "captions": captions})
             seed += stride
-        np.savez(folder / f"{name}.tmp.npz", **arrays)
+        np.savez(folder / f"{name}.tmp.npz", **arrays)  # type: ignore[arg-type]  # savez takes any names.
         (folder / f"{name}.tmp.npz").rename(folder / f"{name}.npz")
         (folder / f"{name}.tmp").write_text(json.dumps(clips))
         (folder / f"{name}.tmp").rename(folder / f"{name}.json")

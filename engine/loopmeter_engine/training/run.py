@@ -98,8 +98,8 @@ class Log:
     """Smoothed losses, printed every so many steps."""
 
     def __init__(self, every: int) -> None:
-        self.every, self.sums, self.count = every, {}, 0
-        self.sums: dict[str, Tensor]
+        self.every, self.count = every, 0
+        self.sums: dict[str, Tensor] = {}
 
     def add(self, step: int, budget: Budget, **losses: Tensor) -> None:
         for name, value in losses.items():

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from loopmeter_engine.conditioning import RELEASE_FRAMES, partial_rolls
 from loopmeter_engine.model.autoencoder import (
     LONG_BINS,
     LONG_FFT,
@@ -25,7 +26,6 @@ from loopmeter_engine.model.autoencoder import (
     SUBFRAMES,
     Autoencoder,
 )
-from loopmeter_engine.conditioning import RELEASE_FRAMES, partial_rolls
 from loopmeter_engine.training.corpus import Batch, Corpus
 from loopmeter_engine.training.run import Average, Budget, Log, learning_rate, load_checkpoint, save_checkpoint
 
@@ -127,7 +127,7 @@ def main() -> None:
         error = out - wanted
         loss = ((error.abs() + 2 * error.square()) * weights).mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it.
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         average.update(model)

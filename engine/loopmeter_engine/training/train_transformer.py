@@ -81,7 +81,7 @@ def main() -> None:
             predicted = forward(clean, noisy, times, condition(batch.features, known), known)
         loss = flow_loss(predicted, data, noise)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it.
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         average.update(model)
