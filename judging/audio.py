@@ -69,11 +69,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--versions", nargs="+", choices=VERSIONS, default=VERSIONS)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights to judge")
+    parser.add_argument("--every", type=int, default=1, help="every n-th loop only, for a quick look")
     args = parser.parse_args()
     if "render" not in args.versions:
         parser.error("expected render among --versions: all others are measured against it")
     CACHE.mkdir(parents=True, exist_ok=True)
-    every = loops()
+    every = loops()[:: args.every]
     files = {loop.name: _files(loop, args.versions, args.weights) for loop in every}
     for version in args.versions:
         left = [
@@ -92,7 +93,8 @@ def main() -> None:
         for loop in every
     }
     INDEX.write_text(json.dumps(index, indent=1))
-    _forget_others({path.name for versions in files.values() for path in versions.values()})
+    for path in (path for versions in files.values() for path in versions.values()):
+        _forget_older(path)
 
 
 def _files(loop: Loop, versions: list[Version], weights: Path) -> dict[Version, Path]:
@@ -181,10 +183,12 @@ def _write(path: Path, pcm: NDArray[np.floating]) -> None:
     partial.replace(path)
 
 
-def _forget_others(keep: set[str]) -> None:
-    for path in CACHE.glob("*.wav"):
-        if path.name not in keep:
-            path.unlink()
+def _forget_older(path: Path) -> None:
+    """Remove what other weights or code made of the same version of the same loop."""
+    loop, version, _ = path.name.split(".", 2)
+    for other in path.parent.glob(f"{loop}.{version}.*.wav"):
+        if other != path:
+            other.unlink()
 
 
 def _sources(folder: str) -> str:

@@ -38,7 +38,7 @@ def main() -> None:
     kept = json.loads(VERDICTS.read_text()) if VERDICTS.exists() else {}
     known = kept.get("verdicts", {}) if kept.get("method") == _METHOD else {}
     work = {name: entry for entry in index.values() for name in entry["wavs"].values()}
-    verdicts = {name: known[name] for name in work if name in known}
+    verdicts = {name: verdict for name, verdict in known.items() if (CACHE / name).exists()}
     left = [(name, entry) for name, entry in work.items() if name not in verdicts]
     began = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(2) as pool:

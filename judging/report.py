@@ -14,6 +14,7 @@ import multiprocessing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -77,7 +78,8 @@ def main() -> None:
     for row in rows:
         if row.failed:
             print(f"{row.what}: {', '.join(row.failed)}")
-    args.out.write_text(_PAGE.format(table=table, tonal=len(_of(judged, "tonal")), drums=len(_of(judged, "drums"))))
+    counts = {kind: len(_of(judged, kind)) for kind in get_args(Kind)}
+    args.out.write_text(_PAGE.format(table=table, **counts))
     (CACHE / "quality.json").write_text(json.dumps([_plain(entry) for entry in judged], indent=1))
 
 
@@ -241,7 +243,7 @@ _PAGE = """# Quality
 What independent judges, and measures of our own, find in generated loops. `make judge` makes this page; what is
 measured how, and by whom, stands in [judging/README.md](../judging/README.md).
 
-{drums} drum loops, {tonal} tonal loops and 40 of any kind, from fixed prompts and seeds, 4 bars each. Columns:
+{drums} drum loops, {tonal} tonal loops and {any} of any kind, from fixed prompts and seeds, 4 bars each. Columns:
 
 * **ground truth**: the same score played by the synthesisers that made the training data. Its distance from perfect is
   the judge's own error.
