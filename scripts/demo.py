@@ -143,15 +143,14 @@ def _by_osc(bridge: tuple[str, int], request: LoopRequest, path: Path) -> Entry:
     ]  # fmt: skip
     client = SimpleUDPClient(*bridge)
     with client:
-        client.send_message("/loopmeter/quote", ["demo", *described])
-        *_, priced = _answers(client, until="/loopmeter/quoted")
-        began, first_s = time.monotonic(), None
+        began, first_s, quoted = time.monotonic(), None, 0
         client.send_message("/loopmeter/loop", ["demo", *described])
         for answer in _answers(client, until="/loopmeter/ready"):
-            if answer.address == "/loopmeter/progress" and first_s is None:
+            if answer.address == "/loopmeter/accepted":
+                _, _, quoted = answer.params
+            elif answer.address == "/loopmeter/progress" and first_s is None:
                 first_s = time.monotonic() - began
         total_s = time.monotonic() - began
-    _, quoted, _, _ = priced.params
     _, wav, midi, _, _, charged = answer.params
     shutil.move(wav, path.with_suffix(".wav"))
     shutil.move(midi, path.with_suffix(".mid"))
