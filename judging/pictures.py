@@ -27,7 +27,7 @@ _BARS = 2
 _LOW_HZ, _HIGH_HZ, _ROWS = 40.0, 12_000.0, 320
 _RANGE_DB = 70.0
 _FFT, _HOP = 4096, 256
-_COLOURS = 96  # Enough for a map of colours, and keeps a picture below 200 kB.
+_COLOURS = 64  # Enough for a map of colours, and keeps a picture below 200 kB.
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def draw(made: Made, path: Path) -> None:
     if "generated" in made.wavs:
         columns["generated"] = "generated"
     figure, axes = plt.subplots(
-        2, len(columns), figsize=(7 * len(columns), 5.2), height_ratios=(1, 3), sharex=True, sharey="row", squeeze=False
+        2, len(columns), figsize=(6.6 * len(columns), 5.0), height_ratios=(1, 3), sharex=True, sharey="row", squeeze=False
     )
     end = min(score.duration_s, _BARS * score.beats_per_bar * 60 / score.tempo_bpm)
     sounds = {version: read(made.wavs[version]).mean(0) for version in columns}
