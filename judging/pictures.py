@@ -45,8 +45,9 @@ def draw(made: Made, path: Path) -> None:
     columns: dict[Version, str] = {"render": "ground truth: the score, played by synthesisers"}
     if "generated" in made.wavs:
         columns["generated"] = "generated"
+    size = (6.6 * len(columns), 5.0)
     figure, axes = plt.subplots(
-        2, len(columns), figsize=(6.6 * len(columns), 5.0), height_ratios=(1, 3), sharex=True, sharey="row", squeeze=False
+        2, len(columns), figsize=size, height_ratios=(1, 3), sharex=True, sharey="row", squeeze=False
     )
     end = min(score.duration_s, _BARS * score.beats_per_bar * 60 / score.tempo_bpm)
     sounds = {version: read(made.wavs[version]).mean(0) for version in columns}
