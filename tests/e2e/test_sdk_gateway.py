@@ -191,9 +191,16 @@ def test_the_command_line_makes_a_loop_and_shows_its_bill(
     assert "available" in run_program("usage", env=env)
 
 
-def test_an_interrupted_command_cancels_its_loop(
-    client: Loopmeter, gateway: GatewayProcess, api_key: str, tmp_path: Path
-) -> None:
+@pytest.fixture
+def sounding_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway with the real engine, which takes its time: the fake one may be done before a signal arrives."""
+    yield from running(GatewayProcess(tmp_path_factory.mktemp("sounding"), "loopmeter"))
+
+
+def test_an_interrupted_command_cancels_its_loop(sounding_gateway: GatewayProcess, tmp_path: Path) -> None:
+    gateway = sounding_gateway
+    api_key = gateway.customer("ada", TOKENS)
+    client = Loopmeter(gateway.url, api_key)
     env = {**os.environ, "LOOPMETER_URL": gateway.url, "LOOPMETER_API_KEY": api_key}
     command = [*PROGRAM, "loop", "drums", "--bpm", "120", "--bars", "150", "--quality", "hifi"]
 
@@ -207,3 +214,4 @@ def test_an_interrupted_command_cancels_its_loop(
     assert (process.returncode, errors) == (130, "loopmeter: interrupted\n")
     assert (entry.state, client.balance().held) == ("cancelled", 0)
     assert list(tmp_path.iterdir()) == []
+    client.close()
