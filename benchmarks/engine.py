@@ -8,18 +8,18 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from benchmarks import table
 
 from loopmeter import LoopRequest, Quality
-from loopmeter_engine.contract import LEASE_CHUNKS_MAX, Chunk, Engine
+from loopmeter_engine.contract import LEASE_CHUNKS_MAX, Engine
 from loopmeter_engine.registry import load_engine
 
 FIRST_CHUNKS = 9
-WARM = 4  # The chunks before this one are left out where chunks are compared.
-WINDOW = 8  # Chunks whose median stands for a place in the stream.
+EARLY = 4  # The chunk that late ones are compared with; before it a stream is still warming up.
+COMPARED = 4  # Chunks made at a time, early and late in turn, so that whatever else the machine does hits both.
+ROUNDS = 9
 TEMPO_BPM = 120.0
 PROMPT = "deep house with bass, chords and a lead"
 
@@ -33,34 +33,39 @@ class Row(NamedTuple):
     bar: str
 
 
-class Stream(NamedTuple):
-    """One long stream: seconds that each chunk took, seconds of sound, bytes of state after each chunk."""
+class Place(NamedTuple):
+    """A chunk number in a stream, the state from which the chunk is made, and the peak of memory by then."""
 
-    times_s: list[float]
-    sound_s: float
-    states: list[int]
+    number: int
+    state: bytes
+    peak_memory_bytes: int
 
 
 def measure(engine: Engine, bars: int = 150) -> list[Row]:
     """Two streams of ``bars`` bars, 2 s each, and some short ones. At 10 times real time it takes 70 s."""
     standard, hifi = (_figures(engine, quality, bars) for quality in ("standard", "hifi"))
-    bars_asked = ("10 x", "-", "-", "-", "1.1 x", "-")
+    bars_asked = ("10 x", "-", "-", "-", "1.1 x", "flat", "flat")
     return [Row(what, one, other, bar) for (what, one), (_, other), bar in zip(standard, hifi, bars_asked, strict=True)]
 
 
 def _figures(engine: Engine, quality: Quality, bars: int) -> list[tuple[str, str]]:
     _first_chunk_s(engine, quality, seed=0)  # Loads weights and wakes the threads; not counted.
-    first = statistics.median(_first_chunk_s(engine, quality, seed) for seed in range(1, FIRST_CHUNKS + 1))
-    stream = _stream(engine, quality, bars)
-    whole = stream.times_s[:-1]  # The last chunk may be short.
-    early, late = statistics.median(whole[WARM : WARM + WINDOW]), statistics.median(whole[-WINDOW:])
+    first_s = statistics.median(_first_chunk_s(engine, quality, seed) for seed in range(1, FIRST_CHUNKS + 1))
+    request = LoopRequest(prompt=PROMPT, tempo_bpm=TEMPO_BPM, bars=bars, quality=quality)
+    stream_s, early, late = _stream(engine, request)
+    times_s: dict[Place, list[float]] = {early: [], late: []}
+    for _ in range(ROUNDS):
+        for place, found in times_s.items():
+            found.append(_chunk_s(engine, request, place))
+    early_s, late_s = statistics.median(times_s[early]), statistics.median(times_s[late])
     return [
-        ("speed, whole stream", f"{stream.sound_s / sum(stream.times_s):.1f} x real time"),
-        ("first chunk of a new loop", f"{first * 1000:.0f} ms"),
-        (f"chunk {WARM} (median of {WINDOW} from there)", f"{early * 1000:.1f} ms"),
-        (f"chunk {len(whole) - 1} (median of the {WINDOW} to there)", f"{late * 1000:.1f} ms"),
-        ("late chunk against early chunk", f"{late / early:.2f} x"),
-        ("state, after an early and a late chunk", f"{stream.states[WARM]:,}; {stream.states[-2]:,} bytes"),
+        ("speed, whole stream", f"{bars * 4 * 60 / TEMPO_BPM / stream_s:.1f} x real time"),
+        ("first chunk of a new loop", f"{first_s * 1000:.0f} ms"),
+        (f"chunk {early.number}", f"{early_s * 1000:.1f} ms"),
+        (f"chunk {late.number}", f"{late_s * 1000:.1f} ms"),
+        (f"chunk {late.number} against chunk {early.number}", f"{late_s / early_s:.2f} x"),
+        ("state before each", f"{len(early.state):,}; {len(late.state):,} bytes"),
+        ("peak memory before each", f"{early.peak_memory_bytes / 1e6:.0f}; {late.peak_memory_bytes / 1e6:.0f} MB"),
     ]
 
 
@@ -72,30 +77,25 @@ def _first_chunk_s(engine: Engine, quality: Quality, seed: int) -> float:
     return time.perf_counter() - began
 
 
-def _stream(engine: Engine, quality: Quality, bars: int) -> Stream:
-    request = LoopRequest(prompt=PROMPT, tempo_bpm=TEMPO_BPM, bars=bars, quality=quality)
-    chunks = _chunks(engine, request)
-    times_s: list[float] = []
-    states: list[int] = []
-    frames = 0
-    while True:
-        began = time.perf_counter()
-        chunk = next(chunks, None)
-        if chunk is None:
-            return Stream(times_s, frames / engine.info().sample_rate_hz, states)
-        times_s.append(time.perf_counter() - began)
-        states.append(len(chunk.state_after))
-        frames += chunk.frames
-
-
-def _chunks(engine: Engine, request: LoopRequest) -> Iterator[Chunk]:
-    """Lease after lease, as a gateway asks for them."""
-    plan, state = engine.plan(request), None
-    count = len(plan.chunk_frames)
+def _stream(engine: Engine, request: LoopRequest) -> tuple[float, Place, Place]:
+    """Seconds for the whole loop, lease after lease as a gateway asks for them, and an early and a late place."""
+    count = len(engine.plan(request).chunk_frames)
+    late_index = count - 1 - COMPARED  # The last chunk may be short.
+    places: dict[int, Place] = {}
+    state: bytes | None = None
+    began = time.perf_counter()
     for start in range(0, count, LEASE_CHUNKS_MAX):
-        for chunk in engine.lease(plan.request, start, min(LEASE_CHUNKS_MAX, count - start), state):
+        for chunk in engine.lease(request, start, min(LEASE_CHUNKS_MAX, count - start), state):
             state = chunk.state_after
-            yield chunk
+            if chunk.index + 1 in (EARLY, late_index):
+                places[chunk.index + 1] = Place(chunk.index + 1, state, chunk.usage.peak_memory_bytes)
+    return time.perf_counter() - began, places[EARLY], places[late_index]
+
+
+def _chunk_s(engine: Engine, request: LoopRequest, place: Place) -> float:
+    began = time.perf_counter()
+    made = len(list(engine.lease(request, place.number, COMPARED, place.state)))
+    return (time.perf_counter() - began) / made
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import argparse
 import datetime
 import os
 import platform
+import textwrap
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -21,9 +22,10 @@ from benchmarks import clients, engine, gateway, table
 from loopmeter_engine.registry import load_engine
 
 _TITLE = "# Benchmarks"
-_HOW = """\
-Written by `make bench`. Medians, unless a column says otherwise; what is compared was measured side by side in one run.
-The bars are those that the first version was to reach."""
+_HOW = (
+    "Written by `make bench`. Medians, unless a column says otherwise; what is compared was measured side by side, in "
+    "one run. The bars are those that the first version was to reach."
+)
 
 
 class Part(NamedTuple):
@@ -96,10 +98,14 @@ def _processor() -> str:
 
 def page(conditions: str, parts: Sequence[Part]) -> str:
     """The documentation page, in Markdown."""
-    blocks = [_TITLE, _HOW, conditions]
+    blocks = [_TITLE, _filled(_HOW), _filled(conditions)]
     for part in parts:
-        blocks += [f"## {part.title}", part.about, table.markdown(part.header, part.rows)]
+        blocks += [f"## {part.title}", _filled(part.about), table.markdown(part.header, part.rows)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False)
 
 
 if __name__ == "__main__":
