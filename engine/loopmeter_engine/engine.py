@@ -76,7 +76,7 @@ class LoopmeterEngine:
         request, score = self._score(request)
         geometry = Geometry(score.frames(SAMPLE_RATE_HZ), self._autoencoder.config.lookahead)
         channels, bits = (2, 24) if request.quality == "hifi" else (1, 16)
-        counted = [self._flops(request, index) for index in range(len(geometry.chunk_frames))]
+        later = len(geometry.chunk_frames) - 1
         return Plan(
             request=request,
             frames=geometry.frames,
@@ -84,7 +84,7 @@ class LoopmeterEngine:
             channels=channels,
             bits=bits,
             chunk_frames=geometry.chunk_frames,
-            flops=sum(counted),
+            flops=self._flops(request, 0) + later * self._flops(request, 1),
             peak_memory_bytes=self._memory_bytes(request),
         )
 

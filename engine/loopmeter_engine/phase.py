@@ -202,8 +202,10 @@ def _nearest_peak(peak: Tensor, long: Tensor) -> Tensor:
 
 
 def _overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """(c, n, size) -> (c, hop (n - 1) + size)."""
+    """(c, n, size) -> (c, hop (n - 1) + size); ``hop`` divides ``size``."""
     channels, count, size = frames.shape
-    samples = hop * (count - 1) + size
-    columns = frames.transpose(1, 2)
-    return F.fold(columns, (1, samples), (1, size), stride=(1, hop)).reshape(channels, samples)
+    parts = frames.reshape(channels, count, size // hop, hop)
+    out = frames.new_zeros(channels, count + size // hop - 1, hop)
+    for shift in range(size // hop):
+        out[:, shift : shift + count] += parts[:, :, shift]
+    return out.flatten(1)

@@ -34,6 +34,7 @@ from loopmeter_engine.model.autoencoder import (
     Autoencoder,
     DecoderState,
     expand,
+    left_right,
 )
 from loopmeter_engine.model.flow import schedule, solve
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory, Transformer
@@ -193,7 +194,7 @@ class Renderer:
         magnitudes = long[0, :, : self.channels].transpose(0, 1)
         generator = _generator(self.seed, 2 * number + 1)
         pcm, phase = self.vocoder.step(magnitudes, short[0], state.phase, self.geometry.segment(number), generator)
-        sound = pcm if self.channels == 1 else torch.stack([pcm[0] + pcm[1], pcm[0] - pcm[1]])
+        sound = pcm if self.channels == 1 else left_right(pcm[None])[0]
         return sound, StreamState(memory, decoder, phase, state.join)
 
     def _features(self, first: int, frames: int) -> Tensor:

@@ -3,7 +3,7 @@
 Sound is seen as magnitudes in two windows: a long one of mid and side, which shows pitch, and a short one of mid,
 which shows attacks. Encoder and decoder are stacks of ConvNeXt blocks (Liu et al. 2022) between such spectra and the
 latents; ``phase.py`` finds the phases. A decoder that predicts phases itself (Vocos, Siuzdak 2023) was tried first and
-lost every harmonic: see docs/training-log.md.
+given up: see docs/training-log.md.
 
 The decoder may be told which notes sound. Pitch is what a small network learns last, and our scores know it: a table
 gives each note its comb of partials, the latents say all else. Without a score it decodes too, less sharply.
@@ -11,7 +11,7 @@ gives each note its comb of partials, the latents say all else. Without a score 
 The decoder's convolutions look a stated number of frames ahead and otherwise back, so that it streams with a state of
 constant size: ``decode`` of a whole sequence and any split of ``step`` calls give equal magnitudes.
 
-Reading order: ``AutoencoderConfig``, ``magnitudes``, ``ConvBlock``, ``Encoder``, ``Decoder``, ``Autoencoder``.
+Reading order: ``AutoencoderConfig``, ``compress``, ``ConvBlock``, ``Encoder``, ``Decoder``, ``Autoencoder``.
 """
 
 from __future__ import annotations

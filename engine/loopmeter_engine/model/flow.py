@@ -21,7 +21,7 @@ def interpolate(data: Tensor, noise: Tensor, time: Tensor) -> Tensor:
 
 
 def schedule(steps: int) -> list[float]:
-    """``steps + 1`` times from 0 to 1, denser near the noise, where few-step error is largest."""
+    """``steps + 1`` times from 0 to 1, denser near the noise."""
     return [(index / steps) ** 1.25 for index in range(steps + 1)]
 
 
@@ -55,10 +55,9 @@ def solve(velocity: Velocity, x: Tensor, times: Sequence[float], solver: str) ->
     return x
 
 
-def flow_loss(predicted: Tensor, data: Tensor, noise: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean squared error of the velocity (B, T, C); ``weight`` (C,) if latents matter unevenly."""
-    error = (predicted - (data - noise)).float().square()
-    return (error if weight is None else error * weight).mean()
+def flow_loss(predicted: Tensor, data: Tensor, noise: Tensor) -> Tensor:
+    """Mean squared error of the velocity (B, T, C)."""
+    return (predicted - (data - noise)).float().square().mean()
 
 
 def training_times(shape: tuple[int, ...], device: torch.device) -> Tensor:

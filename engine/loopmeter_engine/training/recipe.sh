@@ -4,6 +4,7 @@
 # Two CPU cores:  recipe.sh .cache/train 5 16 35 2 2400
 # One H100 with 16 cores:  AUTOENCODER="--batch 64 --rate 1e-3" TRANSFORMER="--batch 96 --rate 1e-3 --compile" \
 #   recipe.sh /tmp/train 3 9 15 14 6500
+# Not how the shipped weights came about (docs/training-log.md): they took a detour; this has not been run as a whole.
 # Resumes: a stage that has a checkpoint in DIR goes on from there.
 set -euo pipefail
 dir=$1 render=$2 autoencoder=$3 transformer=$4 processes=$5 clips=$6

@@ -39,8 +39,8 @@ SIDE_WEIGHT, SHORT_WEIGHT = 0.4, 0.3
 def loss_weights(device: torch.device) -> Tensor:
     """(SPECTRAL_CHANNELS,) of mean near 1: as dense as hearing is, after the mel scale.
 
-    Without them nine tenths of the loss is the noise of high bins, and harmonics, which live in the lowest tenth, are
-    not learned at all: see docs/training-log.md.
+    Unweighted, the many high bins outvote the few low ones where most harmonics lie. Weights alone did not make the
+    codec learn pitch, though: see docs/training-log.md.
     """
     long = 1 / (1 + torch.arange(LONG_BINS) * SAMPLE_RATE_HZ / LONG_FFT / 700)
     short = 1 / (1 + torch.arange(SHORT_BINS) * SAMPLE_RATE_HZ / SHORT_FFT / 700)
@@ -110,7 +110,11 @@ def main() -> None:
     groups = [{"params": others, "scale": 1.0}, {"params": table, "scale": TABLE_RATE, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, args.rate, (0.9, 0.95), weight_decay=0.01)
     if args.start:
-        model.load_state_dict(torch.load(args.start, map_location=device, weights_only=True)["model"], strict=False)
+        found = torch.load(args.start, map_location=device, weights_only=True)["model"]
+        lacking = model.load_state_dict(found, strict=False)  # It may be from before the table of partials.
+        assert not lacking.unexpected_keys and all("partials" in k or "gate" in k for k in lacking.missing_keys), (
+            lacking
+        )
     if args.decoder_only:
         model.encoder.requires_grad_(False)
     weights = loss_weights(device)
