@@ -7,10 +7,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from loopmeter_engine.conditioning import FRAME_S, RELEASE_FRAMES, events_of, frame_features, partial_rolls
+from loopmeter_engine.conditioning import (
+    FRAME_S,
+    RELEASE_FRAMES,
+    events_of,
+    frame_features,
+    partial_rolls,
+    sounding_pitches,
+)
 from loopmeter_engine.model.autoencoder import (
     FRAME_SAMPLES,
     SHORT_COLUMNS,
+    SUBFRAMES,
     Autoencoder,
     AutoencoderConfig,
     Encoder,
@@ -34,13 +42,14 @@ def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score) -> Floats:
     begin_s = torch.tensor([-(_MARGIN_FRAMES + RELEASE_FRAMES) * FRAME_S], dtype=torch.float64)
     frames = latents.shape[1] - autoencoder.config.lookahead + RELEASE_FRAMES
     rolls = partial_rolls(frame_features(events_of([score]), begin_s, frames))
-    return _sound(autoencoder.decoder.decode(latents, rolls), pcm)
+    notes = sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0)
+    return _sound(autoencoder.decoder.decode(latents, rolls), notes, pcm)
 
 
 @torch.inference_mode()
 def through_phases(pcm: Floats) -> Floats:
     """(channels, frames) of a loop -> the same shape: its own spectra, with phases found anew. Needs no weights."""
-    return _sound(Encoder(AutoencoderConfig()).spectra(_around(pcm)), pcm)
+    return _sound(Encoder(AutoencoderConfig()).spectra(_around(pcm)), None, pcm)
 
 
 def _around(pcm: Floats) -> Tensor:
@@ -51,7 +60,7 @@ def _around(pcm: Floats) -> Tensor:
     return torch.from_numpy(pcm[:, at % frames]).float().expand(2, -1)[None]
 
 
-def _sound(spectra: Tensor, like: Floats) -> Floats:
+def _sound(spectra: Tensor, notes: Tensor | None, like: Floats) -> Floats:
     channels, frames = like.shape
     long, short = expand(spectra)
     vocoder, generator = Vocoder(), torch.Generator().manual_seed(0)
@@ -61,7 +70,8 @@ def _sound(spectra: Tensor, like: Floats) -> Floats:
         # The first call takes what lies ahead as well; every later one as much as is kept.
         given = slice(start + AHEAD if start else 0, start + AHEAD + _SEGMENT)
         columns = slice(SHORT_COLUMNS * given.start, SHORT_COLUMNS * given.stop)
-        piece, state = vocoder.step(magnitudes[:, given], short[0, columns], state, _SEGMENT, generator)
+        known = None if notes is None else notes[given]
+        piece, state = vocoder.step(magnitudes[:, given], short[0, columns], known, state, _SEGMENT, generator)
         pieces.append(piece)
     begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES
     sound = torch.cat(pieces, 1)[:, begin : begin + frames]

@@ -136,6 +136,12 @@ def partial_rolls(features: Tensor) -> Tensor:
     return torch.cat([now, (ringing - now).clamp(min=0)], -1)
 
 
+def sounding_pitches(rolls: Tensor) -> Tensor:
+    """``partial_rolls`` (B, T, PARTIAL_CHANNELS) -> (B, T, PITCHES) bool: the pitches that sound, of any layer."""
+    now = rolls[..., :_NOTE_ROWS].reshape(*rolls.shape[:-1], len(TONAL_LAYERS), PITCHES) > 0
+    return now.any(-2)
+
+
 def _rounds(onset: Tensor, extent: Tensor, loop_s: Tensor, start: Tensor, span_s: float) -> tuple[Tensor, Tensor]:
     """Every round of the loop in which an event [onset, onset + extent) may touch [start, start + span_s).
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from loopmeter_engine.contract import (
 )
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, SUBFRAMES, Autoencoder
 from loopmeter_engine.model.flow import passes
+from loopmeter_engine.model.precision import halve, working_format
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
 from loopmeter_engine.planner.midi import InvalidMidi, score_to_midi, with_user_midi
 from loopmeter_engine.planner.plan import plan_score, resolve
@@ -44,6 +46,7 @@ from loopmeter_engine.weights_io import WEIGHTS, fingerprint, load_autoencoder, 
 DURATION_S_MAX = 300.0
 _VERSION = "1"
 _PREPARED_MAX = 16
+_Network = TypeVar("_Network", Autoencoder, Transformer)
 
 
 class LoopmeterEngine:
@@ -54,9 +57,13 @@ class LoopmeterEngine:
     >>> chunks = list(engine.lease(plan.request, 0, 1, None))
     """
 
-    def __init__(self, weights: Path = WEIGHTS, device: str | None = None) -> None:
+    def __init__(
+        self, weights: Path = WEIGHTS, device: str | None = None, number_format: torch.dtype | None = None
+    ) -> None:
+        """``number_format``: float32 or bfloat16 for large matrix products; None takes what is fast on the device."""
         self._weights = weights
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._format = number_format or working_format(self._device)
         self._lock = threading.Lock()  # One lease computes at a time; planning is free to go on beside it.
         self._score = functools.lru_cache(_PREPARED_MAX)(self._compose)
         self._renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare)
@@ -135,17 +142,23 @@ class LoopmeterEngine:
 
     @functools.cached_property
     def _autoencoder(self) -> Autoencoder:
-        return load_autoencoder(self._weights / "autoencoder.safetensors").to(self._device)
+        return self._ready(load_autoencoder(self._weights / "autoencoder.safetensors"))
 
     @functools.cached_property
     def _transformer(self) -> Transformer:
-        return load_transformer(self._weights / "transformer.safetensors").to(self._device)
+        return self._ready(load_transformer(self._weights / "transformer.safetensors"))
+
+    def _ready(self, model: _Network) -> _Network:
+        model.to(self._device)
+        if self._format == torch.bfloat16:
+            halve(model)
+        return model
 
     @functools.cached_property
     def _fingerprint(self) -> str:
         files = [self._weights / name for name in ("autoencoder.safetensors", "transformer.safetensors")]
         device = torch.cuda.get_device_name() if self._device.type == "cuda" else platform.machine()
-        return f"{fingerprint(files)} float32 torch-{torch.__version__} {device}"
+        return f"{fingerprint(files)} {str(self._format).removeprefix('torch.')} torch-{torch.__version__} {device}"
 
     def _compose(self, request: LoopRequest) -> tuple[LoopRequest, Score]:
         """The request with nothing left open, and its score. Raises InvalidRequest."""
@@ -191,7 +204,11 @@ class LoopmeterEngine:
     def _memory_bytes(self, request: LoopRequest) -> int:
         """Weights in working precision, the state, and the widest activations of a block."""
         modules = (self._transformer, self._autoencoder.decoder)
-        weights = sum(value.numel() * 4 for module in modules for value in module.parameters())
+        weights = sum(
+            value.numel() * value.element_size()
+            for module in modules
+            for value in (*module.parameters(), *module.buffers())
+        )
         rows = 1 if sampling_of(request).guidance == 1.0 else 2
         config = self._autoencoder.config
         activations = 4 * 3 * BLOCK_FRAMES * SUBFRAMES * config.decoder_width * 4

@@ -4,8 +4,10 @@ Three steps per segment of spectral frames, each after a published method:
 
 1. A first guess. Around every spectral peak the phase runs on at the peak's interpolated frequency, and the bins of
    one peak share one phase (single-pass inversion, Beauregard et al. 2015). Bins that no steady peak owns start random.
+   Where the score has a note whose partial lies at a low peak, the peak is tuned to it: a bin is 21.5 Hz wide, five
+   semitones of a bass note, and a codec's magnitudes do not tell the place within it well enough to be in tune.
 2. Fast Griffin-Lim (Perraudin et al. 2013) on the segment, joined to what was already given out, with a few frames
-   of look-ahead that are thrown away and solved again (real-time look-ahead, Zhu et al. 2007).
+   of look-ahead that are thrown away and solved again (real-time look-ahead, Zhu et al. 2007). Tuned bins stay tuned.
 3. A long window smears an attack over 46 ms. The short-window magnitudes know better: bands that sound before they
    should are turned down to them.
 
@@ -23,10 +25,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from loopmeter_engine.conditioning import PITCH_MIN, PITCHES
 from loopmeter_engine.model.autoencoder import (
     LONG_BINS,
     LONG_FFT,
     LONG_HOP,
+    SAMPLE_RATE_HZ,
     SHORT_COLUMNS,
     SHORT_FFT,
     SHORT_HOP,
@@ -42,22 +46,27 @@ LEAD_SAMPLES = (SHORT_FFT - SHORT_HOP) // 2  # Short frame j at 128 j - 192, and
 LAG_SAMPLES = 1024  # Output so far is 512 k minus this many samples.
 _MOMENTUM = 0.97
 _LOW_BINS = 4  # 345 Hz of a short window.
+_TUNED_BINS = 48  # 1 kHz of a long window: above, a bin is less than half a semitone.
+_TUNING_REACH = 0.75  # In bins: how far a peak may lie from a partial and be taken for it.
 
 
 @dataclass
 class PhaseState:
     """Per channel c: ``phase`` (c, bins) float64 at the last frame kept, ``tail`` (c, 1536) of its windows.
 
-    ``long`` (c, n, bins) and ``short`` (m, 257): magnitudes not yet used. ``sound`` (c, n): finished by step 2, not by
-    step 3, whose windows overlap in ``short_tail`` (c, 384). ``dropped``: samples still to drop, from before time 0.
+    ``long`` (c, n, bins) and ``short`` (m, 257): magnitudes not yet used, ``notes`` (n, 80) those that sound at them.
+    ``sound`` (c, n): finished by step 2, not by step 3, whose windows overlap in ``short_tail`` (c, 384). ``kept``:
+    frames so far. ``dropped``: samples still to drop, from before time 0.
     """
 
     phase: Tensor
     tail: Tensor
     long: Tensor
     short: Tensor
+    notes: Tensor
     sound: Tensor
     short_tail: Tensor
+    kept: int
     dropped: int
 
 
@@ -72,6 +81,7 @@ class Vocoder(nn.Module):
         self.iterations = iterations
         self.register_buffer("window", torch.hann_window(LONG_FFT), persistent=False)
         self.register_buffer("short_window", torch.hann_window(SHORT_FFT), persistent=False)
+        self.register_buffer("partials", _partials(), persistent=False)
         self.register_buffer("signs", 1.0 - 2.0 * (torch.arange(LONG_BINS) % 2), persistent=False)
 
     def init_state(self, channels: int, device: torch.device | None = None) -> PhaseState:
@@ -83,33 +93,51 @@ class Vocoder(nn.Module):
             nothing(channels, _TAIL),
             nothing(channels, 0, LONG_BINS),
             nothing(0, SHORT_FFT // 2 + 1),
+            torch.zeros(0, PITCHES, dtype=torch.bool, device=device),
             nothing(channels, 0),
             nothing(channels, _SHORT_TAIL),
+            0,
             _LONG_START - LEAD_SAMPLES,
         )
 
     def step(
-        self, long: Tensor, short: Tensor, state: PhaseState, segment: int, generator: torch.Generator
+        self,
+        long: Tensor,
+        short: Tensor,
+        notes: Tensor | None,
+        state: PhaseState,
+        segment: int,
+        generator: torch.Generator,
     ) -> tuple[Tensor, PhaseState]:
         """Take magnitudes (c, n, 1025) and (4 n, 257), give as many samples as are final, (c, samples).
 
         The first sample given lies ``LEAD_SAMPLES`` before the first frame's time.
 
+        ``notes`` (n, 80) bool: which of ``conditioning.PITCHES`` sound at each frame; None where no score is known.
         ``segment``: how many frames to keep now; ``AHEAD`` more must have been handed in. ``generator`` gives the
         random phases of this segment.
         """
-        long, short = torch.cat([state.long, long], 1), torch.cat([state.short, short])
+        if notes is None:
+            notes = state.notes.new_zeros(long.shape[1], PITCHES)
+        long, short, notes = (
+            torch.cat([state.long, long], 1),
+            torch.cat([state.short, short]),
+            torch.cat([state.notes, notes]),
+        )
         assert long.shape[1] >= segment + AHEAD, (long.shape, segment)
         use = long[:, : segment + AHEAD]
-        guess, phase = self._guess(use, state.phase, segment, generator)
-        kept, tail = self._consistent(use, guess, state.tail, segment)
+        guess, tuned, phase = self._guess(use, notes[: segment + AHEAD], state, segment, generator)
+        kept, tail = self._consistent(use, guess, tuned, state.tail, segment)
         sound = torch.cat([state.sound, kept[:, state.dropped :]], 1)
         dropped = max(0, state.dropped - kept.shape[1])
         clean, sound, short, short_tail = self._clean_attacks(sound, short, state.short_tail)
-        return clean, PhaseState(phase, tail, long[:, segment:], short, sound, short_tail, dropped)
+        rest = (long[:, segment:], short, notes[segment:], sound, short_tail)
+        return clean, PhaseState(phase, tail, *rest, state.kept + segment, dropped)
 
-    def _guess(self, long: Tensor, phase: Tensor, segment: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Unit phasors (c, n, bins), and the running phase after ``segment`` frames."""
+    def _guess(
+        self, long: Tensor, notes: Tensor, state: PhaseState, segment: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Unit phasors (c, n, bins), which low bins are tuned (c, n, 48), and the running phase after ``segment``."""
         channels, count, _ = long.shape
         left, right = F.pad(long, (1, 0))[..., :-1], F.pad(long, (0, 1))[..., 1:]
         peak = (long > left) & (long >= right)
@@ -119,37 +147,58 @@ class Vocoder(nn.Module):
         offset = (0.5 * (a - c) / (a - 2 * b + c).clamp(max=-1e-6)).clamp(-0.5, 0.5)
         bins = torch.arange(LONG_BINS, device=long.device)
         owner = _nearest_peak(peak, long)
-        frequency = (bins + offset).gather(-1, owner)  # In bins; one bin turns 2 pi hop / fft per frame.
-        turn = 2 * math.pi * LONG_HOP / LONG_FFT * frequency.double()
+        frequency = (bins + offset).double()  # In bins; one bin turns 2 pi hop / fft per frame.
+        partial, near = self._tuning(frequency[..., :_TUNED_BINS], notes)
+        owner_low = owner[..., :_TUNED_BINS]
+        within = owner_low.clamp(max=_TUNED_BINS - 1)
+        partial, near = partial.gather(-1, within), near.gather(-1, within) & (owner_low == within)
+        turn = 2 * math.pi * LONG_HOP / LONG_FFT * frequency.gather(-1, owner)
         before = torch.cat([turn[:, :1], turn[:, :-1]], 1)
-        run = phase[:, None] + (0.5 * (turn + before)).cumsum(1)
+        run = state.phase[:, None] + (0.5 * (turn + before)).cumsum(1)
         locked = run.gather(-1, owner)
+        # A partial's phase follows from the time alone: it stays whole wherever peaks come and go.
+        frames = state.kept + torch.arange(count, device=long.device).double()
+        sung = (2 * math.pi * LONG_HOP / LONG_FFT * partial * frames[:, None]) % (2 * math.pi)
+        locked[..., :_TUNED_BINS] = torch.where(near, sung, locked[..., :_TUNED_BINS])
         noise = torch.rand(channels, count, LONG_BINS, generator=generator).to(long.device) * 2 * math.pi
         past = torch.cat([long[:, :1], long[:, :-1]], 1)
-        steady = (long < 2.0 * past + 1e-3) & (long.gather(-1, owner) > 4 * _floor(long))
+        loud = long.gather(-1, owner) > 4 * _floor(long)
+        steady = (long < 2.0 * past + 1e-3) & loud
+        tuned = near & loud[..., :_TUNED_BINS]
+        steady[..., :_TUNED_BINS] |= tuned
         angle = torch.where(steady, locked.float(), noise)
         # Phases above are those at the middle of a window; a transform counts from its start.
-        phasors = torch.polar(torch.ones_like(angle), angle) * self.get_buffer("signs")
-        return phasors, run[:, segment - 1] % (2 * math.pi)
+        signs = self.get_buffer("signs")
+        return torch.complex(angle.cos() * signs, angle.sin() * signs), tuned, run[:, segment - 1] % (2 * math.pi)
 
-    def _consistent(self, long: Tensor, phasors: Tensor, tail: Tensor, segment: int) -> tuple[Tensor, Tensor]:
+    def _tuning(self, frequency: Tensor, notes: Tensor) -> tuple[Tensor, Tensor]:
+        """For low bins (c, n, 48) the nearest partial of the notes that sound, in bins, and whether it is near."""
+        partials = self.get_buffer("partials")
+        away = (partials - frequency[:, :, None]).abs().masked_fill(~notes[None, :, :, None], math.inf)
+        distance, pitch = away.min(2)
+        return partials.gather(0, pitch.flatten(0, 1)).view_as(frequency), distance < _TUNING_REACH
+
+    def _consistent(
+        self, long: Tensor, guess: Tensor, tuned: Tensor, tail: Tensor, segment: int
+    ) -> tuple[Tensor, Tensor]:
         """Griffin-Lim over the frames of a segment; samples (c, 512 segment) and the tail of their windows."""
         count = long.shape[1]
         samples = LONG_HOP * (count - 1) + LONG_FFT
         weight = _overlap_add((self.window * self.window).expand(1, count, LONG_FFT), LONG_HOP)
         weight = torch.cat([torch.full((1, _TAIL), _COLA, device=long.device), weight[:, _TAIL:]], 1).clamp(min=0.05)
-        before = torch.zeros_like(phasors)
+        spectrum, before = long * guess, torch.zeros_like(guess)
+        sung = spectrum[..., :_TUNED_BINS]
         for turn in range(self.iterations + 1):
-            frames = torch.fft.irfft(long * phasors, LONG_FFT) * self.window
+            frames = torch.fft.irfft(spectrum, LONG_FFT) * self.window
             sound = _overlap_add(frames, LONG_HOP)
             sound = torch.cat([sound[:, :_TAIL] + tail, sound[:, _TAIL:]], 1) / weight
             if turn == self.iterations:
                 break
             columns = sound[:, :samples].unfold(1, LONG_FFT, LONG_HOP)
             found = torch.fft.rfft(columns * self.window)
-            ahead = found - _MOMENTUM / (1 + _MOMENTUM) * before
+            spectrum = _with_magnitude(long, found - _MOMENTUM / (1 + _MOMENTUM) * before)
             before = found
-            phasors = ahead / ahead.abs().clamp(min=1e-9)
+            spectrum[..., :_TUNED_BINS] = torch.where(tuned, sung, spectrum[..., :_TUNED_BINS])
         ready = LONG_HOP * segment
         after = _overlap_add(frames[:, :segment], LONG_HOP)
         after = torch.cat([after[:, :_TAIL] + tail, after[:, _TAIL:]], 1)
@@ -174,9 +223,26 @@ class Vocoder(nn.Module):
         return total[:, :ready] / _COLA, sound[:, ready:], short[count:], total[:, ready : ready + _SHORT_TAIL]
 
 
+def _partials() -> Tensor:
+    """(80, 48) float64: of each pitch the partial nearest to each low bin, in bins."""
+    pitch = torch.arange(PITCH_MIN, PITCH_MIN + PITCHES, dtype=torch.float64)
+    lowest = 440.0 * 2 ** ((pitch[:, None] - 69) / 12) * LONG_FFT / SAMPLE_RATE_HZ
+    return (torch.arange(_TUNED_BINS) / lowest).round().clamp(min=1) * lowest
+
+
 def _floor(long: Tensor) -> Tensor:
-    """A local noise floor: the mean magnitude over 33 bins around."""
-    return F.avg_pool1d(long, 33, 1, 16, count_include_pad=False) * 0.5
+    """A local noise floor: half the mean magnitude over 33 bins around."""
+    ones = torch.ones(LONG_BINS, device=long.device)
+    sums = [F.pad(value, (17, 16)).cumsum(-1) for value in (long, ones)]  # Far cheaper than a pooling layer.
+    total, count = (value[..., 33:] - value[..., :-33] for value in sums)
+    return 0.5 * total / count
+
+
+def _with_magnitude(magnitude: Tensor, spectrum: Tensor) -> Tensor:
+    """The phases of a spectrum with other magnitudes. By hand, since ``abs`` of complex numbers takes twice as long."""
+    real, imaginary = spectrum.real.contiguous(), spectrum.imag.contiguous()
+    scale = (real * real).addcmul_(imaginary, imaginary).clamp_(min=1e-18).rsqrt_().mul_(magnitude)
+    return torch.complex(real * scale, imaginary * scale)
 
 
 def _attack_gain(asked: Tensor, found: Tensor) -> Tensor:

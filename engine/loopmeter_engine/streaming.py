@@ -25,6 +25,7 @@ from loopmeter_engine.conditioning import (
     frame_features,
     global_features,
     partial_rolls,
+    sounding_pitches,
 )
 from loopmeter_engine.model.autoencoder import (
     FRAME_SAMPLES,
@@ -45,7 +46,7 @@ BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES
 _LOOP_START = BLOCK_SAMPLES + LEAD_SAMPLES  # In the vocoder's output.
 JOIN_SAMPLES = 2048  # 46 ms: long enough for a pad, short enough to lie between two sixteenths.
 _CLIP_KNEE = 0.9
-_PHASE_PARTS = ("phase", "tail", "long", "short", "sound", "short_tail")
+_PHASE_PARTS = ("phase", "tail", "long", "short", "notes", "sound", "short_tail")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class StreamState:
         tensors = {
             "position": torch.tensor([self.memory.position]),
             "seen": torch.tensor(self.decoder.seen),
+            "kept": torch.tensor([self.phase.kept]),
             "dropped": torch.tensor([self.phase.dropped]),
             "join": self.join,
         }
@@ -112,7 +114,7 @@ class StreamState:
             memory = Memory(lists["keys_values"], lists["keys"], lists["tail"], int(stored["position"]))
             seen = [int(value) for value in stored["seen"]]
             parts = {name: stored[f"phase.{name}"] for name in _PHASE_PARTS}
-            phase = PhaseState(**parts, dropped=int(stored["dropped"]))
+            phase = PhaseState(**parts, kept=int(stored["kept"]), dropped=int(stored["dropped"]))
             return cls(memory, DecoderState(lists["cache"], seen), phase, stored["join"])
         except (KeyError, safetensors.SafetensorError) as error:
             raise ValueError(f"expected a stream state of this engine, found {len(data)} other bytes") from error
@@ -189,11 +191,14 @@ class Renderer:
     def _block(self, number: int, state: StreamState) -> tuple[Tensor, StreamState]:
         """Left and right, or mid alone, as far as block ``number`` makes them final."""
         latents, memory = self._denoise(number, state.memory)
-        spectra, decoder = self.autoencoder.decoder.step(latents, self._rolls(number), state.decoder)
+        rolls = self._rolls(number)
+        spectra, decoder = self.autoencoder.decoder.step(latents, rolls, state.decoder)
         long, short = expand(spectra)
         magnitudes = long[0, :, : self.channels].transpose(0, 1)
         generator = _generator(self.seed, 2 * number + 1)
-        pcm, phase = self.vocoder.step(magnitudes, short[0], state.phase, self.geometry.segment(number), generator)
+        notes = sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0)
+        segment = self.geometry.segment(number)
+        pcm, phase = self.vocoder.step(magnitudes, short[0], notes, state.phase, segment, generator)
         sound = pcm if self.channels == 1 else left_right(pcm[None])[0]
         return sound, StreamState(memory, decoder, phase, state.join)
 

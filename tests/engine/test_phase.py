@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from loopmeter_engine.conditioning import PITCH_MIN, PITCHES
 from loopmeter_engine.model.autoencoder import (
     LONG_FFT,
     LONG_HOP,
@@ -27,22 +28,30 @@ def _magnitudes(pcm: Tensor) -> tuple[Tensor, Tensor]:
     return long, short
 
 
-def _sound(pcm: Tensor, cuts: tuple[int, ...] = (), iterations: int = 12) -> Tensor:
-    """What the vocoder makes of the magnitudes of (c, N); handed over in pieces that end at ``cuts``."""
+def _sound(pcm: Tensor, cuts: tuple[int, ...] = (), iterations: int = 12, notes: tuple[int, ...] = ()) -> Tensor:
+    """What the vocoder makes of the magnitudes of (c, N), told of MIDI ``notes``; in pieces that end at ``cuts``."""
+    return _sound_of(*_magnitudes(pcm), cuts, iterations, notes)
+
+
+def _sound_of(
+    long: Tensor, short: Tensor, cuts: tuple[int, ...] = (), iterations: int = 12, notes: tuple[int, ...] = ()
+) -> Tensor:
     vocoder = Vocoder(iterations)
-    long, short = _magnitudes(pcm)
-    state, parts, given, kept = vocoder.init_state(len(pcm)), [], 0, 0
+    sung = torch.zeros(long.shape[1], PITCHES, dtype=torch.bool)
+    sung[:, [note - PITCH_MIN for note in notes]] = True
+    state, parts, given, kept = vocoder.init_state(len(long)), [], 0, 0
     for end in [*cuts, long.shape[1]]:
-        new_long, new_short = long[:, given:end], short[4 * given : 4 * end]
+        new_long, new_short, new_notes = long[:, given:end], short[4 * given : 4 * end], sung[given:end]
         given = end
         while given - kept >= SEGMENT + AHEAD:
             generator = torch.Generator().manual_seed(kept)
-            part, state = vocoder.step(new_long, new_short, state, SEGMENT, generator)
-            new_long, new_short = new_long[:, :0], new_short[:0]
+            part, state = vocoder.step(new_long, new_short, new_notes, state, SEGMENT, generator)
+            new_long, new_short, new_notes = new_long[:, :0], new_short[:0], new_notes[:0]
             parts.append(part)
             kept += SEGMENT
         state.long = torch.cat([state.long, new_long], 1)
         state.short = torch.cat([state.short, new_short])
+        state.notes = torch.cat([state.notes, new_notes])
     sound = torch.cat(parts, 1)
     assert sound.shape[1] == LONG_HOP * kept - LAG_SAMPLES
     return sound[:, LEAD_SAMPLES:]
@@ -65,13 +74,36 @@ def _distance(found: Tensor, wanted: Tensor) -> float:
 def test_any_split_gives_the_same_samples(cuts: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     pcm = _tone(331.7).repeat(2, 1) + 0.05 * torch.randn(2, 200 * LONG_HOP)
-    assert (_sound(pcm, cuts) - _sound(pcm)).abs().max() < 1e-6
+    assert (_sound(pcm, cuts, notes=(64,)) - _sound(pcm, notes=(64,))).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("frequency_hz", [55.0, 440.0, 3520.0])
 def test_a_steady_tone_comes_back_clean(frequency_hz: float) -> None:
     pcm = _tone(frequency_hz)
     assert _distance(_sound(pcm), pcm) < 0.05
+
+
+def _pitch_hz(sound: Tensor) -> float:
+    """The strongest frequency of (c, N), to a fraction of a hertz."""
+    size = 2**18
+    window = torch.hann_window(sound.shape[1])
+    return float(torch.fft.rfft(sound[0] * window, size).abs().argmax()) * RATE / size
+
+
+@pytest.mark.parametrize("note", [28, 33, 45, 57])
+def test_a_low_note_of_the_score_is_in_tune_where_its_magnitudes_are_not(note: int) -> None:
+    """Magnitudes of a tone 60 cents sharp, with errors as a codec makes them, come out at the note's own pitch."""
+    torch.manual_seed(4)
+    asked_hz = 440.0 * 2 ** ((note - 69) / 12)
+    long, short = _magnitudes(_tone(asked_hz * 2 ** (60 / 1200)))
+    long = long * torch.exp(0.3 * torch.randn(long.shape))
+    found_hz = _pitch_hz(_sound_of(long, short, notes=(note,)))
+    assert abs(1200 * math.log2(found_hz / asked_hz)) < 5
+
+
+def test_a_tone_that_is_no_note_of_the_score_keeps_its_pitch() -> None:
+    found_hz = _pitch_hz(_sound(_tone(331.7), notes=(50, 55)))  # No partial of D3 or G3 lies within 16 Hz of it.
+    assert abs(1200 * math.log2(found_hz / 331.7)) < 5
 
 
 def test_a_chord_with_noise_comes_back_near() -> None:

@@ -55,14 +55,14 @@ class Memory:
 
 
 def rotary(frames: int, width: int, offset: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin tables (frames, 1, width / 2)."""
+    """cos and sin tables (frames, 1, 1, width / 2), for queries and keys of all heads at once."""
     rates = 10_000.0 ** (-torch.arange(width // 2, device=device, dtype=torch.float64) / (width // 2))
     angles = (torch.arange(frames, device=device) + offset)[:, None].double() * rates
-    return angles.cos().float()[:, None], angles.sin().float()[:, None]
+    return angles.cos().float()[:, None, None], angles.sin().float()[:, None, None]
 
 
 def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    """(..., T, H, E) turned by position."""
+    """(..., T, 2, H, E) turned by position."""
     cos, sin = table
     a, b = x.chunk(2, -1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
@@ -92,9 +92,10 @@ class Layer(nn.Module):
     def project(self, x: Tensor, mod: tuple[Tensor, ...], table: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """(B, N, T, width) -> feature-mapped q, k; v; and q, k turned by position; each (B, N, T, H, E)."""
         h = self.norm_1(x) * (1 + mod[1]) + mod[0]
-        q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        q, k = F.elu(q) + 1, F.elu(k) + 1
-        return q, k, v, rotate(q, table), rotate(k, table)
+        parts = self.qkv(h).unflatten(-1, (3, self.heads, -1))
+        mapped = F.elu(parts[..., :2, :, :]) + 1
+        turned = rotate(mapped, table)
+        return *mapped.unbind(-3), parts[..., 2, :, :], *turned.unbind(-3)
 
     @staticmethod
     def write(k: Tensor, k_turned: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,7 +196,7 @@ class Transformer(nn.Module):
         blocks = frames // BLOCK_FRAMES
         split = (batch, blocks, BLOCK_FRAMES, -1)
         positions = rotary(frames, self.config.width // self.config.heads, 0, clean.device)
-        cos, sin = (part.reshape(blocks, BLOCK_FRAMES, 1, -1) for part in positions)
+        cos, sin = (part.reshape(blocks, BLOCK_FRAMES, 1, 1, -1) for part in positions)
         table = (cos, sin)
         mod_clean = self.modulations(known, torch.ones_like(time))
         mod_noisy = self.modulations(known, time)

@@ -1,0 +1,48 @@
+"""Number formats: large matrix products in bfloat16 where the device multiplies that fast, all else in float32.
+
+What is carried from block to block stays float32, so that rounding does not pile up over a stream. Small layers, those
+that run once per request, and the last one, whose output is the latents, stay float32 too.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_SIZE_MIN = 50_000
+_KEPT = ("modulation", "style", "text", "time")
+
+
+class HalfLinear(nn.Module):
+    """``nn.Linear`` with bfloat16 weights, for input and output of any format."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.register_buffer("weight", linear.weight.detach().bfloat16())
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().bfloat16())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.bfloat16(), self.weight, self.bias).to(x.dtype)
+
+
+def working_format(device: torch.device) -> torch.dtype:
+    """bfloat16 where it is faster than float32: GPUs since Ampere, processors with AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        fast = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        fast = bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def halve(model: nn.Module) -> None:
+    """Put ``HalfLinear`` in the place of every large linear layer of ``model``."""
+    for name, module in list(model.named_modules()):
+        for child_name, child in list(module.named_children()):
+            path = f"{name}.{child_name}".split(".")
+            if isinstance(child, nn.Linear) and child.weight.numel() >= _SIZE_MIN and not set(path) & set(_KEPT):
+                setattr(module, child_name, HalfLinear(child))
