@@ -1,17 +1,19 @@
 """The contract between whoever sells loops and whatever makes them. Torch-free; every engine stands behind it.
 
-Reading order: ``EngineInfo``, ``Plan``, ``Chunk``, ``Engine``. An engine is found by name under the entry-point
-group ``loopmeter.engines`` (see ``registry.py``); the entry point names a callable without arguments that returns
-an ``Engine``. Calls are synchronous and may take seconds: run them in a worker thread, one ``lease`` per device.
+Reading order: ``EngineInfo``, ``Plan``, ``Chunk``, ``Engine``; then ``LiveEngine``, for engines that can also play
+without an end (``live_grid.py`` says where their settings take effect). An engine is found by name under the
+entry-point group ``loopmeter.engines`` (see ``registry.py``); the entry point names a callable without arguments that
+returns an ``Engine``. Calls are synchronous and may take seconds: run them in a worker thread, one ``lease`` per
+device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from loopmeter import LoopRequest
+from loopmeter import LiveRequest, LiveSettings, LoopRequest
 
 LEASE_CHUNKS_MAX = 8
 
@@ -119,5 +121,74 @@ class Engine(Protocol):
         ``state`` is the ``state_after`` of chunk ``start_chunk - 1``; ``None`` at chunk 0, or to have the engine
         work its way there again. Any split into leases gives the same bytes. Closing the iterator stops the work
         at the next step. Raises as ``plan``; ``EngineFailed`` when the work broke.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """What an endless session takes, per chunk: every chunk is ``chunk_frames`` frames long.
+
+    ``request`` is the request with nothing left open (tempo, key and layers filled in).
+    """
+
+    request: LiveRequest
+    sample_rate_hz: int
+    channels: int
+    bits: int
+    chunk_frames: int
+    flops_per_chunk: int
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveChange:
+    """Settings that came when chunk ``from_chunk`` was the next to be made."""
+
+    from_chunk: int
+    settings: LiveSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Where change number ``change`` of the log took effect: at ``frame``, counted from the session's start.
+
+    That is where bar ``bar`` begins, counted from 0.
+    """
+
+    change: int
+    frame: int
+    bar: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveChunk(Chunk):
+    """A chunk of an endless session; ``applied`` are the changes that take effect inside it, in order."""
+
+    applied: tuple[Applied, ...] = ()
+
+
+@runtime_checkable
+class LiveEngine(Protocol):
+    """Play without an end, steered. The same rules as for ``Engine``: pure functions, the state is a value."""
+
+    def plan_live(self, request: LiveRequest) -> LivePlan:
+        """Resolve and measure a session. Cheap: it also checks each change, as ``request.with_settings(...)``.
+
+        Raises:
+            InvalidRequest: the request asks for what this engine cannot make.
+        """
+        ...
+
+    def lease_live(
+        self, request: LiveRequest, changes: Sequence[LiveChange], start_chunk: int, count: int, state: bytes | None
+    ) -> Iterator[LiveChunk]:
+        """Make chunks ``start_chunk .. start_chunk + count - 1`` in order, at most ``LEASE_CHUNKS_MAX``.
+
+        ``changes`` is the whole log since the start, ``from_chunk`` never falling. A change takes effect at the first
+        bar line at or after the first frame of its ``from_chunk`` (see ``live_grid.py``). Sound may blend up to 0.1 s
+        ahead of that, but never before ``from_chunk``, so a log that grows at or behind the next chunk changes
+        nothing that was made. The same log gives the same bytes, however it is split into leases. Otherwise as
+        ``Engine.lease``.
         """
         ...

@@ -2,7 +2,7 @@
 
 It keeps every promise of ``contract.py`` at no cost: exact frames, a chunk table shaped like the real engine's, a
 state that is really needed, leases that may be split anywhere. Each chunk is one steady tone drawn from a hash chain
-over the request; the score is a metronome.
+over the request; the score is a metronome. A live session is the same, but that the tone changes where settings do.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ import hashlib
 import math
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from loopmeter import LoopRequest
+from loopmeter import LAYERS, LiveRequest, LoopRequest
 from loopmeter_engine.contract import (
     LEASE_CHUNKS_MAX,
     Chunk,
     EngineFailed,
     EngineInfo,
     InvalidRequest,
+    LiveChange,
+    LiveChunk,
+    LivePlan,
     Plan,
     ScoreSheet,
     Usage,
 )
+from loopmeter_engine.live_grid import Span, spans, spans_within
 
 SAMPLE_RATE_HZ = 44_100
 CHUNK_FRAMES = 32_768
@@ -66,7 +70,7 @@ class FakeEngine:
             version="1",
             fingerprint="fake-1",
             sample_rate_hz=SAMPLE_RATE_HZ,
-            capabilities=frozenset({"hifi", "midi"}),
+            capabilities=frozenset({"hifi", "live", "midi"}),
             duration_s_max=DURATION_S_MAX,
             licence="Apache-2.0",
         )
@@ -108,13 +112,69 @@ class FakeEngine:
         digest = _replay(identity, start_chunk) if state is None else _open_state(identity, start_chunk, state)
         return self._make(plan, identity, digest, range(start_chunk, start_chunk + count))
 
+    def plan_live(self, request: LiveRequest) -> LivePlan:
+        resolved = _resolve_live(request)
+        channels, bits = (2, 24) if resolved.quality == "hifi" else (1, 16)
+        return LivePlan(
+            request=resolved,
+            sample_rate_hz=SAMPLE_RATE_HZ,
+            channels=channels,
+            bits=bits,
+            chunk_frames=CHUNK_FRAMES,
+            flops_per_chunk=_flops(resolved, CHUNK_FRAMES),
+            peak_memory_bytes=_MEMORY_BYTES,
+        )
+
+    def lease_live(
+        self, request: LiveRequest, changes: Sequence[LiveChange], start_chunk: int, count: int, state: bytes | None
+    ) -> Iterator[LiveChunk]:
+        plan = self.plan_live(request)
+        if not 1 <= count <= LEASE_CHUNKS_MAX or start_chunk < 0:
+            raise ValueError(
+                f"expected 1 to {LEASE_CHUNKS_MAX} chunks from chunk 0 on, found {count} from {start_chunk}; "
+                "split the lease"
+            )
+        identity = hashlib.sha256(plan.request.model_dump_json().encode()).digest()
+        played = spans(plan.request, changes, plan.chunk_frames, plan.sample_rate_hz)
+        digest = identity
+        if state is not None:
+            digest = _open_state(identity, start_chunk, state)
+        else:
+            for index in range(start_chunk):
+                digest = _advance(digest + _settings_of(_of_chunk(played, index)))
+        return self._make_live(plan, played, identity, digest, range(start_chunk, start_chunk + count))
+
+    def _make_live(
+        self, plan: LivePlan, played: list[Span], identity: bytes, digest: bytes, indexes: range
+    ) -> Iterator[LiveChunk]:
+        for index in indexes:
+            self._wait_or_fail(index)
+            start = index * CHUNK_FRAMES
+            heard = _of_chunk(played, index)
+            pcm = b""
+            for span, stop in zip(heard, [*(after.frame for after in heard[1:]), start + CHUNK_FRAMES], strict=True):
+                tone = _advance(digest + _settings_of([span]))
+                pcm += _tone(tone, stop - max(start, span.frame), plan.channels, plan.bits)
+            digest = _advance(digest + _settings_of(heard))
+            yield LiveChunk(
+                index=index,
+                pcm=pcm,
+                frames=CHUNK_FRAMES,
+                usage=_usage(plan.request, CHUNK_FRAMES),
+                state_after=_seal_state(identity, index + 1, digest),
+                applied=tuple(change for span in heard if span.frame >= start for change in span.applied),
+            )
+
+    def _wait_or_fail(self, index: int) -> None:
+        if self._chunk_delay_s > 0:
+            self._sleep(self._chunk_delay_s)
+        if index == self._fail_at_chunk and self._failures_left > 0:
+            self._failures_left -= 1
+            raise EngineFailed(f"chunk {index} failed because the engine was built with fail_at_chunk={index}")
+
     def _make(self, plan: Plan, identity: bytes, digest: bytes, indexes: range) -> Iterator[Chunk]:
         for index in indexes:
-            if self._chunk_delay_s > 0:
-                self._sleep(self._chunk_delay_s)
-            if index == self._fail_at_chunk and self._failures_left > 0:
-                self._failures_left -= 1
-                raise EngineFailed(f"chunk {index} failed because the engine was built with fail_at_chunk={index}")
+            self._wait_or_fail(index)
             frames = plan.chunk_frames[index]
             yield Chunk(
                 index=index,
@@ -156,11 +216,31 @@ def _chunk_table(frames: int) -> tuple[int, ...]:
     return (first, *[CHUNK_FRAMES] * whole, *([rest] if rest else []))
 
 
-def _flops(resolved: LoopRequest, frames: int) -> int:
+def _resolve_live(request: LiveRequest) -> LiveRequest:
+    return request.model_copy(
+        update={
+            "tempo_bpm": request.tempo_bpm or 120.0,
+            "key": request.key or "C",
+            "layers": request.layers or LAYERS,
+            "density": 0.5 if request.density is None else request.density,
+            "intensity": 0.5 if request.intensity is None else request.intensity,
+        }
+    )
+
+
+def _of_chunk(played: list[Span], index: int) -> list[Span]:
+    return spans_within(played, index * CHUNK_FRAMES, (index + 1) * CHUNK_FRAMES)
+
+
+def _settings_of(heard: list[Span]) -> bytes:
+    return b"".join(b"%d" % span.frame + span.request.model_dump_json().encode() for span in heard)
+
+
+def _flops(resolved: LoopRequest | LiveRequest, frames: int) -> int:
     return frames * (resolved.steps or _STEPS) * _FLOPS_PER_FRAME_STEP
 
 
-def _usage(resolved: LoopRequest, frames: int) -> Usage:
+def _usage(resolved: LoopRequest | LiveRequest, frames: int) -> Usage:
     """Figures of a plausible size, equal at every call: this engine has no device to measure."""
     return Usage(
         frames=frames,

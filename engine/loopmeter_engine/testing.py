@@ -14,8 +14,20 @@ from __future__ import annotations
 
 import pytest
 
-from loopmeter import LoopRequest
-from loopmeter_engine.contract import LEASE_CHUNKS_MAX, Chunk, Engine, InvalidRequest, Plan
+from loopmeter import LivePrompt, LiveRequest, LiveSettings, LoopRequest
+from loopmeter_engine.contract import (
+    LEASE_CHUNKS_MAX,
+    Chunk,
+    Engine,
+    InvalidRequest,
+    LiveChange,
+    LiveChunk,
+    LiveEngine,
+    Plan,
+)
+from loopmeter_engine.live_grid import spans
+
+BLEND_S_MAX = 0.1  # A renderer whose windows overlap may begin to blend so long before a change's bar.
 
 
 def make_all(engine: Engine, request: LoopRequest, lease_chunks: int = LEASE_CHUNKS_MAX) -> list[Chunk]:
@@ -133,3 +145,78 @@ class EngineContract:
 
 def _pcm(chunks: list[Chunk]) -> bytes:
     return b"".join(chunk.pcm for chunk in chunks)
+
+
+def make_live(
+    engine: LiveEngine, request: LiveRequest, changes: list[LiveChange], chunks: int, lease_chunks: int
+) -> list[LiveChunk]:
+    """The first chunks of a session, made in leases, each with the log as far as it was known then."""
+    made: list[LiveChunk] = []
+    while len(made) < chunks:
+        start = len(made)
+        count = min(lease_chunks, chunks - start)
+        known = [change for change in changes if change.from_chunk < start + count]
+        made.extend(engine.lease_live(request, known, start, count, made[-1].state_after if made else None))
+    return made
+
+
+class LiveEngineContract:
+    """What an engine that plays without an end must keep. Mix it in beside ``EngineContract``."""
+
+    live = LiveRequest(prompts=(LivePrompt(text="dusty lo-fi drums"),), tempo_bpm=150, key="Am", seed=7)
+    steered = (
+        LiveChange(1, LiveSettings(density=0.9)),
+        LiveChange(2, LiveSettings(tempo_bpm=171.7)),
+        LiveChange(2, LiveSettings(intensity=0.1, layers=("drums",))),
+        LiveChange(4, LiveSettings(prompts=(LivePrompt(text="warm pads", weight=3), LivePrompt(text="techno")))),
+    )
+
+    def test_a_live_plan_is_pure_and_leaves_nothing_open(self, engine: LiveEngine) -> None:
+        plan = engine.plan_live(LiveRequest(prompts=(LivePrompt(text="warm pads"),)))
+        assert plan == engine.plan_live(plan.request)
+        assert None not in (plan.request.tempo_bpm, plan.request.key, plan.request.layers)
+        assert plan.chunk_frames > 0 and plan.flops_per_chunk > 0 and plan.peak_memory_bytes > 0
+
+    @pytest.mark.parametrize(("quality", "channels", "bits"), [("standard", 1, 16), ("hifi", 2, 24)])
+    def test_live_chunks_are_all_of_one_length(
+        self, engine: LiveEngine, quality: str, channels: int, bits: int
+    ) -> None:
+        request = self.live.model_copy(update={"quality": quality})
+        plan = engine.plan_live(request)
+        chunks = make_live(engine, request, [], 3, 2)
+        assert (plan.channels, plan.bits) == (channels, bits)
+        assert [chunk.index for chunk in chunks] == [0, 1, 2]
+        assert {chunk.frames for chunk in chunks} == {plan.chunk_frames}
+        assert {len(chunk.pcm) for chunk in chunks} == {plan.chunk_frames * channels * bits // 8}
+        assert all(chunk.usage.flops > 0 and chunk.usage.frames == chunk.frames for chunk in chunks)
+
+    def test_any_split_of_a_steered_session_gives_the_same_bytes(self, engine: LiveEngine) -> None:
+        whole = make_live(engine, self.live, list(self.steered), 8, LEASE_CHUNKS_MAX)
+        split = make_live(engine, self.live, list(self.steered), 8, 1)
+        (replayed,) = engine.lease_live(self.live, self.steered, 7, 1, None)
+        assert split == whole
+        assert (replayed.pcm, replayed.state_after) == (whole[7].pcm, whole[7].state_after)
+
+    def test_a_change_takes_effect_at_the_next_bar_and_the_chunk_says_where(self, engine: LiveEngine) -> None:
+        plan = engine.plan_live(self.live)
+        chunks = make_live(engine, self.live, list(self.steered), 8, 2)
+        applied = [(chunk.index, found) for chunk in chunks for found in chunk.applied]
+        expected = [
+            found
+            for span in spans(plan.request, self.steered, plan.chunk_frames, plan.sample_rate_hz)
+            for found in span.applied
+        ]
+        assert [found for _, found in applied] == expected
+        assert [index for index, _ in applied] == [found.frame // plan.chunk_frames for found in expected]
+        assert all(index >= self.steered[found.change].from_chunk for index, found in applied)
+
+    def test_a_change_alters_nothing_before_its_bar(self, engine: LiveEngine) -> None:
+        plan = engine.plan_live(self.live)
+        changed = make_live(engine, self.live, [LiveChange(1, LiveSettings(tempo_bpm=200))], 5, 1)
+        same = make_live(engine, self.live, [], 5, 1)
+        (place,) = [found for chunk in changed for found in chunk.applied]
+        frame_bytes = plan.channels * plan.bits // 8
+        before = (place.frame - round(BLEND_S_MAX * plan.sample_rate_hz)) * frame_bytes
+        sounds = [b"".join(chunk.pcm for chunk in made) for made in (changed, same)]
+        assert sounds[0][:before] == sounds[1][:before]
+        assert sounds[0][before:] != sounds[1][before:]

@@ -103,6 +103,37 @@ def encode_chunk_event(event: ChunkEvent) -> bytes:
             return _record(b"E", event.model_dump_json().encode())
 
 
+def decode_chunk_record(data: bytes, channels: int, bits: int) -> ChunkReceived:
+    """The chunk in one whole record, as a binary message of a live session carries it.
+
+    Raises:
+        ChunkProtocolError: not one whole chunk record, or not of this format.
+    """
+    if len(data) < _HEADER.size:
+        raise ChunkProtocolError("truncated", f"expected a record of {_HEADER.size} bytes or more, found {len(data)}")
+    kind, length, checksum = _HEADER.unpack_from(data)
+    payload = data[_HEADER.size :]
+    if kind != b"C" or len(payload) != length:
+        raise ChunkProtocolError("malformed", f"expected one chunk of {length} bytes, found {kind!r} of {len(payload)}")
+    if _checksum(kind, payload) != checksum:
+        raise ChunkProtocolError("checksum", f"expected crc32 {checksum:08x}, found {_checksum(kind, payload):08x}")
+    return _chunk(payload, channels, bits)
+
+
+def _chunk(payload: bytes, channels: int, bits: int) -> ChunkReceived:
+    meter_end = _LENGTH.size
+    if len(payload) >= meter_end:
+        meter_end += _LENGTH.unpack_from(payload)[0]
+    if len(payload) < meter_end:
+        raise ChunkProtocolError("malformed", f"expected a meter of {meter_end} bytes, found {len(payload)}")
+    meter = _parse(ChunkMeter, payload[_LENGTH.size : meter_end])
+    pcm = payload[meter_end:]
+    pcm_bytes = meter.frames * channels * bits // 8
+    if len(pcm) != pcm_bytes:
+        raise ChunkProtocolError("malformed", f"expected {pcm_bytes} bytes of PCM, found {len(pcm)}")
+    return ChunkReceived(pcm, meter)
+
+
 def _record(kind: bytes, payload: bytes) -> bytes:
     if len(payload) > RECORD_BYTES_MAX:
         raise ValueError(f"expected a payload of at most {RECORD_BYTES_MAX} bytes, found {len(payload)}")
@@ -258,22 +289,13 @@ class ChunkDecoder:
 
     def _read_chunk(self, payload: bytes) -> ChunkReceived:
         assert self._started is not None
-        meter_end = _LENGTH.size
-        if len(payload) >= meter_end:
-            meter_end += _LENGTH.unpack_from(payload)[0]
-        if len(payload) < meter_end:
-            raise ChunkProtocolError("malformed", f"expected a meter of {meter_end} bytes, found {len(payload)}")
-        meter = _parse(ChunkMeter, payload[_LENGTH.size : meter_end])
-        pcm = payload[meter_end:]
-        if meter.index != self._next_index or meter.index >= self._started.chunks:
+        chunk = _chunk(payload, self._started.channels, self._started.bits)
+        if chunk.index != self._next_index or chunk.index >= self._started.chunks:
             raise ChunkProtocolError(
-                "order", f"expected chunk {self._next_index} of {self._started.chunks}, found chunk {meter.index}"
+                "order", f"expected chunk {self._next_index} of {self._started.chunks}, found chunk {chunk.index}"
             )
-        pcm_bytes = meter.frames * self._started.channels * self._started.bits // 8
-        if len(pcm) != pcm_bytes:
-            raise ChunkProtocolError("malformed", f"expected {pcm_bytes} bytes of PCM, found {len(pcm)}")
         self._next_index += 1
-        return ChunkReceived(pcm, meter)
+        return chunk
 
     def _read_ended(self, payload: bytes) -> StreamEnded:
         assert self._started is not None

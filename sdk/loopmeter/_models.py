@@ -23,6 +23,20 @@ LAYERS: tuple[Layer, ...] = ("drums", "bass", "chords", "lead", "pad", "fx")
 _KEY = re.compile(r"^([A-Ga-g])([#b♯♭]?)\s*(m|min|minor|maj|major)?$")
 
 
+def check_key(value: str | None) -> str | None:
+    """A key without the spaces around it. Raises ``ValueError``: not the name of a key."""
+    if value is not None and _KEY.match(value.strip()) is None:
+        raise ValueError(f"expected a key such as 'Am', 'F#' or 'Eb minor', found {value!r}")
+    return None if value is None else value.strip()
+
+
+def check_layers(value: tuple[Layer, ...] | None) -> tuple[Layer, ...] | None:
+    """The layers as they are. Raises ``ValueError``: one of them comes twice."""
+    if value is not None and len(set(value)) != len(value):
+        raise ValueError(f"expected each layer once, found {list(value)}")
+    return value
+
+
 class LoopRequest(BaseModel):
     """One loop, as asked for. ``None`` means: taken from the prompt's words, else from the genre's habit.
 
@@ -48,16 +62,12 @@ class LoopRequest(BaseModel):
     @field_validator("key")
     @classmethod
     def _key_is_spelled_right(cls, value: str | None) -> str | None:
-        if value is not None and _KEY.match(value.strip()) is None:
-            raise ValueError(f"expected a key such as 'Am', 'F#' or 'Eb minor', found {value!r}")
-        return None if value is None else value.strip()
+        return check_key(value)
 
     @field_validator("layers")
     @classmethod
     def _layers_are_distinct(cls, value: tuple[Layer, ...] | None) -> tuple[Layer, ...] | None:
-        if value is not None and len(set(value)) != len(value):
-            raise ValueError(f"expected each layer once, found {list(value)}")
-        return value
+        return check_layers(value)
 
 
 class LoopOrder(LoopRequest):

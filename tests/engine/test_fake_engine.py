@@ -8,12 +8,12 @@ import pytest
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import EngineFailed
 from loopmeter_engine.fake import FakeEngine
-from loopmeter_engine.testing import EngineContract, make_all
+from loopmeter_engine.testing import EngineContract, LiveEngineContract, make_all
 
 REQUEST = LoopRequest(prompt="dusty lo-fi drums", tempo_bpm=92, bars=2, beats_per_bar=3, key="Am")
 
 
-class TestFakeEngineKeepsTheContract(EngineContract):
+class TestFakeEngineKeepsTheContract(EngineContract, LiveEngineContract):
     @pytest.fixture
     def engine(self) -> FakeEngine:
         return FakeEngine()

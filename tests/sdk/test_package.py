@@ -10,11 +10,22 @@ from types import ModuleType
 import pytest
 
 import loopmeter
-from loopmeter import LoopOptions, LoopRequest, _async_client, _chunks, _client, _exceptions, _loop, _models, _wav
+from loopmeter import (
+    LoopOptions,
+    LoopRequest,
+    _async_client,
+    _chunks,
+    _client,
+    _exceptions,
+    _live_messages,
+    _loop,
+    _models,
+    _wav,
+)
 
 # Modules whose every public class and function is for users; the others are machinery behind them.
-PUBLIC_MODULES: list[ModuleType] = [_async_client, _chunks, _client, _exceptions, _loop, _models, _wav]
-NOT_FOR_USERS = {"FinishedLoop", "api_error_type", "write_atomically"}
+PUBLIC_MODULES: list[ModuleType] = [_async_client, _chunks, _client, _exceptions, _live_messages, _loop, _models, _wav]
+NOT_FOR_USERS = {"FinishedLoop", "api_error_type", "check_key", "check_layers", "write_atomically"}
 
 
 @pytest.mark.parametrize("module", PUBLIC_MODULES, ids=lambda module: module.__name__)
