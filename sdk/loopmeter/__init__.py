@@ -22,6 +22,7 @@ from loopmeter._core import (
     Transport,
 )
 from loopmeter._exceptions import (
+    AnswerUnreadable,
     APIError,
     AuthenticationError,
     BudgetExceeded,
@@ -74,6 +75,7 @@ __all__ = [
     "ENDED_STATES",
     "LAYERS",
     "APIError",
+    "AnswerUnreadable",
     "AsyncClock",
     "AsyncHttpxTransport",
     "AsyncLoop",
