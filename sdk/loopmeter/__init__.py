@@ -23,6 +23,7 @@ from loopmeter._core import (
     Transport,
 )
 from loopmeter._exceptions import (
+    AnswerUnreadable,
     APIError,
     AuthenticationError,
     BudgetExceeded,
@@ -103,6 +104,7 @@ __all__ = [
     "ENDED_STATES",
     "LAYERS",
     "APIError",
+    "AnswerUnreadable",
     "AsyncClock",
     "AsyncHttpxTransport",
     "AsyncLoop",

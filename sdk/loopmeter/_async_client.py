@@ -368,7 +368,7 @@ class _Runner:
     async def _send_once(self, request: HttpRequest) -> HttpResponse:
         response = await self._open(request)
         try:
-            return await _read_whole(response)
+            return _core.require_whole(request, await _read_whole(response))
         finally:
             await response.aclose()
 

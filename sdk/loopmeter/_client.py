@@ -366,7 +366,7 @@ class _Runner:
     def _send_once(self, request: HttpRequest) -> HttpResponse:
         response = self._open(request)
         try:
-            return _read_whole(response)
+            return _core.require_whole(request, _read_whole(response))
         finally:
             response.close()
 

@@ -6,6 +6,7 @@ an exception; the protocols ``Transport`` and ``Clock`` with their async twins, 
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ValidationError
 
 from loopmeter._chunks import CHUNKS_MEDIA_TYPE
-from loopmeter._exceptions import APIError, InvalidRequest, LoopmeterError, api_error_type
+from loopmeter._exceptions import AnswerUnreadable, APIError, InvalidRequest, api_error_type
 from loopmeter._models import FieldProblem, Layer, LoopOrder, LoopRequest, Problem, ProblemCode, Quality, Solver
 
 AudioFormat = Literal["wav", "flac", "ogg"]
@@ -138,15 +139,35 @@ def parse(model: type[_Model], response: HttpResponse) -> _Model:
     """The body of a successful answer.
 
     Raises:
-        LoopmeterError: the body is not what this version understands.
+        AnswerUnreadable: the body is not what this version understands.
     """
     try:
         return model.model_validate_json(response.body)
     except ValidationError as error:
-        raise LoopmeterError(
+        raise AnswerUnreadable(
             f"expected JSON of {model.__name__} from the gateway, found {response.body[:200]!r}; "
-            f"check that the address is a Loopmeter gateway of this version: {error}"
+            f"check that the address is a Loopmeter gateway of this version: {error}",
+            cut=False,
         ) from error
+
+
+def require_whole(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The answer, if it was not cut short on its way by something that hides it, such as a proxy.
+
+    Raises:
+        AnswerUnreadable: JSON without its end. Worth another try, unlike JSON of the wrong shape.
+    """
+    if request.headers.get("Accept") == _JSON and response.body[:1] in (b"", b"{"):
+        try:
+            json.loads(response.body)
+        except ValueError as error:
+            found = f"{len(response.body)} bytes that end too early"
+            raise AnswerUnreadable(
+                f"expected a whole JSON object from the gateway, found {found}; try again",
+                cut=True,
+                idempotency_key=request.idempotency_key,
+            ) from error
+    return response
 
 
 def error_of(response: HttpResponse, idempotency_key: str | None) -> APIError:

@@ -6,6 +6,7 @@ LoopmeterError
 ├── StreamInterrupted           a stream broke and could not be resumed in time; what was charged can be fetched again
 ├── LoopNotCompleted            the job was cancelled or failed; it is charged for the chunks that came
 ├── ChunkProtocolError          the bytes of a stream are not what the chunk protocol says
+├── AnswerUnreadable            an answer is not the JSON that this version understands
 └── APIError                    the gateway answered with a problem
     ├── InvalidRequest          400, 413, 415, 422: a field is wrong; ``errors`` names it
     ├── AuthenticationError     401, 403: no key, an unknown key, or a key without this right
@@ -123,6 +124,15 @@ class ChunkProtocolError(LoopmeterError):
         self.kind = kind
         # A cut or damaged stream is an accident of transport; the other kinds would come out the same again.
         self.retryable = kind in ("truncated", "checksum")
+
+
+class AnswerUnreadable(LoopmeterError):
+    """A successful answer is not the JSON that was expected. ``cut`` says that it ends too early, as after a break."""
+
+    def __init__(self, message: str, *, cut: bool, idempotency_key: str | None = None) -> None:
+        super().__init__(message, idempotency_key=idempotency_key)
+        self.cut = cut
+        self.retryable = cut
 
 
 class APIError(LoopmeterError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import httpx
@@ -31,6 +30,7 @@ from loopmeter import (
     Timeout,
     encode_chunk_event,
 )
+from loopmeter.testing import AsyncManualClock, Corrupt, Cut, End, ManualClock, Refuse, Unreachable
 
 URL = "http://gateway.test"
 PCM = (b"\1\0\2\0", b"\3\0\4\0\5\0", b"\6\0")
@@ -38,68 +38,6 @@ WHOLE = b"".join(PCM)
 MIDI = b"MThd"
 TOKENS = 800
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class ManualTime:
-    """Time that moves only when somebody sleeps."""
-
-    time_s: float = 0.0
-    sleeps: list[float] = field(default_factory=list)
-
-    def now(self) -> float:
-        return self.time_s
-
-    def pass_by(self, seconds: float) -> None:
-        self.sleeps.append(seconds)
-        self.time_s += seconds
-
-
-class ManualClock(ManualTime):
-    def sleep(self, seconds: float) -> None:
-        self.pass_by(seconds)
-
-
-class AsyncManualClock(ManualTime):
-    async def sleep(self, seconds: float) -> None:
-        self.pass_by(seconds)
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """Answer with a problem."""
-
-    status: int
-    code: str = "internal"
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Unreachable:
-    """No answer at all."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """End the body behind its first ``size`` bytes: cleanly, or as a reset connection."""
-
-    size: int
-    reset: bool = False
-
-
-@dataclass(frozen=True)
-class Corrupt:
-    """Flip the byte at ``position`` of the body."""
-
-    position: int
-
-
-@dataclass(frozen=True)
-class End:
-    """Send ``chunks`` chunks, then say that the job ended as ``state``."""
-
-    state: str
-    chunks: int
 
 
 Fault = Refuse | Unreachable | Cut | Corrupt | End | None
@@ -127,7 +65,10 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 class ScriptedGateway:
     """Knows one loop, makes it once per idempotency key, and keeps every request that it got."""
 
-    def __init__(self, faults: list[Fault] | None = None, tokens: int = TOKENS) -> None:
+    def __init__(
+        self, faults: list[Fault] | None = None, tokens: int = TOKENS, models: dict[str, object] | None = None
+    ) -> None:
+        self.models = models or {"models": [{"name": "loopmeter", "sample_rate_hz": 44100, "duration_s_max": 300}]}
         self.faults = list(faults or [])
         self.tokens = tokens
         self.requests: list[httpx.Request] = []
@@ -166,8 +107,7 @@ class ScriptedGateway:
             case "GET", "/v1/usage":
                 return httpx.Response(200, json={"entries": [], "next": request.url.params.get("cursor")})
             case "GET", "/v1/models":
-                model = {"name": "loopmeter", "sample_rate_hz": 44100, "duration_s_max": 300}
-                return httpx.Response(200, json={"models": [model]})
+                return httpx.Response(200, json=self.models)
         return self._problem(404, "not_found")
 
     def calls(self, method: str, path: str) -> list[httpx.Request]:
@@ -248,7 +188,9 @@ def client_of(
 
 def async_client_of(
     gateway: ScriptedGateway, *, max_tokens: int | None = None, patience_s: float = 30.0
-) -> tuple[AsyncLoopmeter, AsyncManualClock]:
+) -> tuple[AsyncLoopmeter, ManualClock]:
     clock = AsyncManualClock()
     transport = AsyncHttpxTransport(URL, "lm_test", Timeout(), inner=httpx.MockTransport(gateway))
-    return AsyncLoopmeter(URL, transport=transport, clock=clock, max_tokens=max_tokens, patience_s=patience_s), clock
+    return AsyncLoopmeter(
+        URL, transport=transport, clock=clock, max_tokens=max_tokens, patience_s=patience_s
+    ), clock.time

@@ -32,6 +32,7 @@ from tests.sdk.twins import SDK, blocking
 
 import loopmeter
 from loopmeter import (
+    AnswerUnreadable,
     BudgetExceeded,
     ChunkReceived,
     ConnectionFailed,
@@ -43,6 +44,7 @@ from loopmeter import (
     NotFound,
     RateLimited,
     StreamInterrupted,
+    testing,
 )
 
 
@@ -389,3 +391,20 @@ def test_a_job_id_cannot_reach_another_address() -> None:
         client.loops.get("../balance")
 
     assert gateway.requests[0].url.raw_path == b"/v1/loops/..%2Fbalance"
+
+
+@pytest.mark.parametrize("size", [0, 1, 40])
+def test_an_answer_that_was_cut_on_its_way_is_asked_for_again(size: int) -> None:
+    gateway = testing.FakeGateway(faults=[testing.Cut(size)] * 4, faults_on="/v1/balance")
+
+    assert gateway.client().balance().available == 100_000
+    assert len(gateway.requests) == 5
+
+
+def test_an_answer_of_another_shape_is_not_asked_for_twice() -> None:
+    gateway = ScriptedGateway(models={"models": [{"title": "a shop"}]})
+    client, _ = client_of(gateway)
+
+    with pytest.raises(AnswerUnreadable, match="check that the address is a Loopmeter gateway"):
+        client.models()
+    assert len(gateway.requests) == 1
