@@ -12,6 +12,7 @@ from loopmeter_engine.conditioning import (
     RELEASE_FRAMES,
     events_of,
     frame_features,
+    hit_samples,
     partial_rolls,
     sounding_pitches,
 )
@@ -24,7 +25,7 @@ from loopmeter_engine.model.autoencoder import (
     Encoder,
     expand,
 )
-from loopmeter_engine.phase import AHEAD, LEAD_SAMPLES, Vocoder
+from loopmeter_engine.phase import AHEAD, HITS_APART, LEAD_SAMPLES, Guide, Vocoder
 from loopmeter_engine.score import Score
 
 Floats = NDArray[np.float64]
@@ -43,7 +44,9 @@ def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score) -> Floats:
     frames = latents.shape[1] - autoencoder.config.lookahead + RELEASE_FRAMES
     rolls = partial_rolls(frame_features(events_of([score]), begin_s, frames))
     notes = sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0)
-    return _sound(autoencoder.decoder.decode(latents, rolls), notes, pcm)
+    begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES
+    hits = hit_samples(score, -begin, latents.shape[1] * FRAME_SAMPLES - begin, HITS_APART) + begin
+    return _sound(autoencoder.decoder.decode(latents, rolls), Guide(notes, hits), pcm)
 
 
 @torch.inference_mode()
@@ -60,7 +63,7 @@ def _around(pcm: Floats) -> Tensor:
     return torch.from_numpy(pcm[:, at % frames]).float().expand(2, -1)[None]
 
 
-def _sound(spectra: Tensor, notes: Tensor | None, like: Floats) -> Floats:
+def _sound(spectra: Tensor, guide: Guide | None, like: Floats) -> Floats:
     channels, frames = like.shape
     long, short = expand(spectra)
     vocoder, generator = Vocoder(), torch.Generator().manual_seed(0)
@@ -70,7 +73,7 @@ def _sound(spectra: Tensor, notes: Tensor | None, like: Floats) -> Floats:
         # The first call takes what lies ahead as well; every later one as much as is kept.
         given = slice(start + AHEAD if start else 0, start + AHEAD + _SEGMENT)
         columns = slice(SHORT_COLUMNS * given.start, SHORT_COLUMNS * given.stop)
-        known = None if notes is None else notes[given]
+        known = None if guide is None else Guide(guide.notes[given], guide.hits)
         piece, state = vocoder.step(magnitudes[:, given], short[0, columns], known, state, _SEGMENT, generator)
         pieces.append(piece)
     begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES

@@ -30,6 +30,7 @@ _NOTE_ROWS = len(TONAL_LAYERS) * PITCHES
 FRAME_CHANNELS = 2 * _NOTE_ROWS + SLOTS * (len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)) + 2 * len(FX_KINDS) + 4
 PARTIAL_CHANNELS = 2 * _NOTE_ROWS
 RELEASE_FRAMES = 22  # 1.02 s.
+_GHOST_VELOCITY = 0.2
 _FAMILY_COUNT = sum(len(families) for families in FAMILIES.values())
 GLOBAL_CHANNELS = len(LAYERS) + _FAMILY_COUNT + len(LAYERS) * len(MACROS) + GENRE_SLOTS + 2
 
@@ -140,6 +141,24 @@ def sounding_pitches(rolls: Tensor) -> Tensor:
     """``partial_rolls`` (B, T, PARTIAL_CHANNELS) -> (B, T, PITCHES) bool: the pitches that sound, of any layer."""
     now = rolls[..., :_NOTE_ROWS].reshape(*rolls.shape[:-1], len(TONAL_LAYERS), PITCHES) > 0
     return now.any(-2)
+
+
+def hit_samples(score: Score, first: int, last: int, apart: int) -> Tensor:
+    """When drums are hit in samples ``first`` to ``last`` of the loop going round, (h,) int64, ascending.
+
+    Of hits less than ``apart`` samples after another, only the first counts. Ghost notes do not count.
+    """
+    if "drums" not in score.timbres:
+        return torch.zeros(0, dtype=torch.int64)
+    loop = score.duration_s * SAMPLE_RATE_HZ
+    beat = 60.0 / score.tempo_bpm * SAMPLE_RATE_HZ
+    times: list[float] = []
+    for time in sorted(hit.onset_beats * beat % loop for hit in score.hits if hit.velocity >= _GHOST_VELOCITY):
+        if not times or time - times[-1] >= apart:
+            times.append(time)
+    rounds = range(math.floor(first / loop), math.floor(last / loop) + 1)
+    found = [round(index * loop + time) for index in rounds for time in times]
+    return torch.tensor([sample for sample in found if first <= sample < last], dtype=torch.int64)
 
 
 def _rounds(onset: Tensor, extent: Tensor, loop_s: Tensor, start: Tensor, span_s: float) -> tuple[Tensor, Tensor]:

@@ -9,11 +9,13 @@ Three steps per segment of spectral frames, each after a published method:
 2. Fast Griffin-Lim (Perraudin et al. 2013) on the segment, joined to what was already given out, with a few frames
    of look-ahead that are thrown away and solved again (real-time look-ahead, Zhu et al. 2007). Tuned bins stay tuned.
 3. A long window smears an attack over 46 ms. The short-window magnitudes know better: bands that sound before they
-   should are turned down to them.
+   should are turned down to them. Where the score has a hit, it is known to the sample: what lies before it is turned
+   down, apart from what follows, to the level of the last short window that ends before it, and what follows may be
+   turned up.
 
 Segments end where blocks of latents end, however calls are cut, so any split of a stream gives equal samples.
 
-Reading order: ``PhaseState``, ``Vocoder.step``.
+Reading order: ``Guide``, ``PhaseState``, ``Vocoder.step``.
 """
 
 from __future__ import annotations
@@ -46,8 +48,29 @@ LEAD_SAMPLES = (SHORT_FFT - SHORT_HOP) // 2  # Short frame j at 128 j - 192, and
 LAG_SAMPLES = 1024  # Output so far is 512 k minus this many samples.
 _MOMENTUM = 0.97
 _LOW_BINS = 4  # 345 Hz of a short window.
+_PAST = 8  # Short frames remembered, to know the level before a hit.
+_BEFORE = 3  # Of these, as many before the last one count as well: the network smears a little, too.
+_ROOM_LOW, _ROOM = 0.25, 0.5  # Differences of amplitude up to these are left alone: noise is never the same twice.
+_QUIETEST, _QUIETEST_BEFORE_HIT = 0.05, 0.01
+_LOUDEST_AFTER_HIT = 2.5
+_AFTER_SAMPLES = 2500  # 57 ms, about a long window.
+HITS_APART = 662  # Samples, 15 ms: hits of a guide lie further apart than a short window.
+_EDGE = 8  # Samples: a hit nearer than this to the edge of a short window, where the window is silent, splits nothing.
 _TUNED_BINS = 48  # 1 kHz of a long window: above, a bin is less than half a semitone.
 _TUNING_REACH = 0.75  # In bins: how far a peak may lie from a partial and be taken for it.
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What the score tells of the frames handed in.
+
+    ``notes`` (n, 80) bool: which of ``conditioning.PITCHES`` sound at each frame. ``hits`` (h,) int64, ascending, at
+    least ``HITS_APART``: where drums are hit, in samples from the first sample that the stream gave; hits outside
+    of what is made do no harm.
+    """
+
+    notes: Tensor
+    hits: Tensor
 
 
 @dataclass
@@ -55,6 +78,7 @@ class PhaseState:
     """Per channel c: ``phase`` (c, bins) float64 at the last frame kept, ``tail`` (c, 1536) of its windows.
 
     ``long`` (c, n, bins) and ``short`` (m, 257): magnitudes not yet used, ``notes`` (n, 80) those that sound at them.
+    ``past`` (8, 257): the short magnitudes used last.
     ``sound`` (c, n): finished by step 2, not by step 3, whose windows overlap in ``short_tail`` (c, 384). ``kept``:
     frames so far. ``dropped``: samples still to drop, from before time 0.
     """
@@ -63,6 +87,7 @@ class PhaseState:
     tail: Tensor
     long: Tensor
     short: Tensor
+    past: Tensor
     notes: Tensor
     sound: Tensor
     short_tail: Tensor
@@ -82,6 +107,9 @@ class Vocoder(nn.Module):
         self.register_buffer("window", torch.hann_window(LONG_FFT), persistent=False)
         self.register_buffer("short_window", torch.hann_window(SHORT_FFT), persistent=False)
         self.register_buffer("partials", _partials(), persistent=False)
+        room = torch.full((SHORT_FFT // 2 + 1,), _ROOM)
+        room[:_LOW_BINS] = _ROOM_LOW
+        self.register_buffer("room", room, persistent=False)
         self.register_buffer("signs", 1.0 - 2.0 * (torch.arange(LONG_BINS) % 2), persistent=False)
 
     def init_state(self, channels: int, device: torch.device | None = None) -> PhaseState:
@@ -93,6 +121,7 @@ class Vocoder(nn.Module):
             nothing(channels, _TAIL),
             nothing(channels, 0, LONG_BINS),
             nothing(0, SHORT_FFT // 2 + 1),
+            nothing(_PAST, SHORT_FFT // 2 + 1),
             torch.zeros(0, PITCHES, dtype=torch.bool, device=device),
             nothing(channels, 0),
             nothing(channels, _SHORT_TAIL),
@@ -104,7 +133,7 @@ class Vocoder(nn.Module):
         self,
         long: Tensor,
         short: Tensor,
-        notes: Tensor | None,
+        guide: Guide | None,
         state: PhaseState,
         segment: int,
         generator: torch.Generator,
@@ -113,16 +142,17 @@ class Vocoder(nn.Module):
 
         The first sample given lies ``LEAD_SAMPLES`` before the first frame's time.
 
-        ``notes`` (n, 80) bool: which of ``conditioning.PITCHES`` sound at each frame; None where no score is known.
+        ``guide``: None where no score is known.
         ``segment``: how many frames to keep now; ``AHEAD`` more must have been handed in. ``generator`` gives the
         random phases of this segment.
         """
-        if notes is None:
-            notes = state.notes.new_zeros(long.shape[1], PITCHES)
+        if guide is None:
+            nobody, nowhere = state.notes.new_zeros(long.shape[1], PITCHES), torch.zeros(0, dtype=torch.int64)
+            guide = Guide(nobody, nowhere.to(long.device))
         long, short, notes = (
             torch.cat([state.long, long], 1),
             torch.cat([state.short, short]),
-            torch.cat([state.notes, notes]),
+            torch.cat([state.notes, guide.notes]),
         )
         assert long.shape[1] >= segment + AHEAD, (long.shape, segment)
         use = long[:, : segment + AHEAD]
@@ -130,8 +160,11 @@ class Vocoder(nn.Module):
         kept, tail = self._consistent(use, guess, tuned, state.tail, segment)
         sound = torch.cat([state.sound, kept[:, state.dropped :]], 1)
         dropped = max(0, state.dropped - kept.shape[1])
-        clean, sound, short, short_tail = self._clean_attacks(sound, short, state.short_tail)
-        rest = (long[:, segment:], short, notes[segment:], sound, short_tail)
+        given = max(0, LONG_HOP * state.kept - LAG_SAMPLES)
+        clean, short_tail = self._clean_attacks(sound, short, state.past, guide.hits - given, state.short_tail)
+        used, ready = clean.shape[1] // SHORT_HOP, clean.shape[1]
+        past = torch.cat([state.past, short[:used]])[-_PAST:]
+        rest = (long[:, segment:], short[used:], past, notes[segment:], sound[:, ready:], short_tail)
         return clean, PhaseState(phase, tail, *rest, state.kept + segment, dropped)
 
     def _guess(
@@ -162,7 +195,7 @@ class Vocoder(nn.Module):
         locked[..., :_TUNED_BINS] = torch.where(near, sung, locked[..., :_TUNED_BINS])
         noise = torch.rand(channels, count, LONG_BINS, generator=generator).to(long.device) * 2 * math.pi
         past = torch.cat([long[:, :1], long[:, :-1]], 1)
-        loud = long.gather(-1, owner) > 4 * _floor(long)
+        loud = long.gather(-1, owner) > 2 * _mean_around(long, 33)  # Over the floor around.
         steady = (long < 2.0 * past + 1e-3) & loud
         tuned = near & loud[..., :_TUNED_BINS]
         steady[..., :_TUNED_BINS] |= tuned
@@ -204,23 +237,53 @@ class Vocoder(nn.Module):
         after = torch.cat([after[:, :_TAIL] + tail, after[:, _TAIL:]], 1)
         return after[:, :ready] / _COLA, after[:, ready : ready + _TAIL]
 
-    def _clean_attacks(self, sound: Tensor, short: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Turn bands down to what the short windows allow. Gives the clean samples and what is left of the rest.
+    def _clean_attacks(
+        self, sound: Tensor, short: Tensor, past: Tensor, hits: Tensor, tail: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Turn bands down to what the short windows allow. Gives the samples that are clean, and their tail.
 
-        ``sound`` starts where the next short frame does. Only mid is measured; side gets the same gains.
+        ``sound`` starts where the next short frame does, and ``hits`` count from there. Only mid is measured; side gets
+        the same gains.
         """
         count = max(0, min(len(short), (sound.shape[1] - SHORT_FFT) // SHORT_HOP + 1))
         count -= count % SHORT_COLUMNS
         if count == 0:
-            return sound[:, :0], sound, short, tail
+            return sound[:, :0], tail
         frames = sound.unfold(1, SHORT_FFT, SHORT_HOP)[:, :count] * self.short_window
-        spectrum = torch.fft.rfft(frames)
-        gain = _attack_gain(short[:count].square(), spectrum[0].abs().square())
+        rows, before, asked = self._before_hits(count, torch.cat([past, short[:count]]).square(), hits)
+        early = frames[:, rows] * before
+        frames[:, rows] -= early
+        spectrum = torch.fft.rfft(torch.cat([frames, early], 1))
+        found = spectrum[0].abs().square()
+        wanted = _missing(short[:count].square(), found[:count])
+        gain = (wanted / self.get_buffer("room")).clamp(_QUIETEST, 1)
+        raised = torch.maximum(gain, wanted).clamp(max=_LOUDEST_AFTER_HIT)
+        gain = torch.where(_after_hits(hits, count)[:, None], raised, gain)
+        gain = torch.cat([gain, _missing(asked, found[count:]).clamp(_QUIETEST_BEFORE_HIT, 1)])
         windows = torch.fft.irfft(spectrum * gain, SHORT_FFT) * self.short_window
-        total = _overlap_add(windows, SHORT_HOP)
+        windows[:, rows] = torch.where(before, windows[:, count:], windows[:, rows])
+        total = _overlap_add(windows[:, :count], SHORT_HOP)
         total = torch.cat([total[:, :_SHORT_TAIL] + tail, total[:, _SHORT_TAIL:]], 1)
         ready = count * SHORT_HOP
-        return total[:, :ready] / _COLA, sound[:, ready:], short[count:], total[:, ready : ready + _SHORT_TAIL]
+        return total[:, :ready] / _COLA, total[:, ready : ready + _SHORT_TAIL]
+
+    def _before_hits(self, count: int, asked: Tensor, hits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The frames (r,) that a hit falls into, which of their samples lie before it (r, 512), and the power (r, 257)
+        that these may have.
+
+        ``asked`` (8 + count, 257): power of the frames and of those before.
+        """
+        begins = torch.arange(count, device=hits.device) * SHORT_HOP
+        first = torch.searchsorted(hits, begins + _EDGE)
+        offset = F.pad(hits, (0, 1), value=2**62)[first] - begins
+        rows = torch.nonzero(offset < SHORT_FFT - _EDGE).flatten()
+        offset = offset[rows]
+        before = torch.arange(SHORT_FFT, device=hits.device) < offset[:, None]
+        power = self.short_window.square()
+        share = (power * before).sum(1) / power.sum()
+        last = _PAST + rows - -(-(SHORT_FFT - offset) // SHORT_HOP)  # The last frame that ends before the hit.
+        quiet = torch.stack([asked[last - back] for back in range(_BEFORE + 1)]).amin(0)
+        return rows, before, quiet * share[:, None]
 
 
 def _partials() -> Tensor:
@@ -230,12 +293,15 @@ def _partials() -> Tensor:
     return (torch.arange(_TUNED_BINS) / lowest).round().clamp(min=1) * lowest
 
 
-def _floor(long: Tensor) -> Tensor:
-    """A local noise floor: half the mean magnitude over 33 bins around."""
-    ones = torch.ones(LONG_BINS, device=long.device)
-    sums = [F.pad(value, (17, 16)).cumsum(-1) for value in (long, ones)]  # Far cheaper than a pooling layer.
-    total, count = (value[..., 33:] - value[..., :-33] for value in sums)
-    return 0.5 * total / count
+def _mean_around(values: Tensor, width: int) -> Tensor:
+    """The mean over ``width`` neighbours along the last axis, fewer at its ends.
+
+    By running sums, which take a tenth of a pooling layer's time; in float64, since weak bins follow loud ones.
+    """
+    ones = torch.ones(values.shape[-1], device=values.device)
+    sums = [F.pad(each.double(), (width // 2 + 1, width // 2)).cumsum(-1) for each in (values, ones)]
+    total, count = (each[..., width:] - each[..., :-width] for each in sums)
+    return (total / count).float()
 
 
 def _with_magnitude(magnitude: Tensor, spectrum: Tensor) -> Tensor:
@@ -245,17 +311,23 @@ def _with_magnitude(magnitude: Tensor, spectrum: Tensor) -> Tensor:
     return torch.complex(real * scale, imaginary * scale)
 
 
-def _attack_gain(asked: Tensor, found: Tensor) -> Tensor:
-    """Gains (n, 257) in [0.05, 1] that turn power down where much less of it was asked.
+def _missing(asked: Tensor, found: Tensor) -> Tensor:
+    """By how much amplitude would have to rise, (n, 257), for power ``found`` to become power ``asked``.
 
-    Averaged over 15 bins, and small differences left alone: noise is never the same twice. In the lowest bins, where a
-    window holds too few periods, magnitude hangs on phase: they count as one band, and only large differences.
+    Averaged over 15 bins. In the lowest bins, where a window holds too few periods, magnitude hangs on phase: they
+    count as one band.
     """
-    asked_low, found_low = (power[:, :_LOW_BINS].sum(1, keepdim=True) for power in (asked, found))
-    low = ((asked_low + 1e-6) / (found_low + 1e-6)).sqrt() / 0.25
-    wide_asked, wide_found = (F.avg_pool1d(power[None, :, _LOW_BINS:], 15, 1, 7)[0] for power in (asked, found))
-    high = ((wide_asked + 1e-6) / (wide_found + 1e-6)).sqrt() / 0.5
-    return torch.cat([low.expand(-1, _LOW_BINS), high], 1).clamp(0.05, 1.0)
+    low = [power[:, :_LOW_BINS].mean(1, keepdim=True).expand(-1, _LOW_BINS) for power in (asked, found)]
+    high = [_mean_around(power[:, _LOW_BINS:], 15) for power in (asked, found)]
+    asked, found = (torch.cat(parts, 1) for parts in zip(low, high, strict=True))
+    return ((asked + 1e-6) / (found + 1e-6)).sqrt()
+
+
+def _after_hits(hits: Tensor, count: int) -> Tensor:
+    """Which of ``count`` short frames hold a hit or begin soon after one."""
+    begins = torch.arange(count, device=hits.device) * SHORT_HOP
+    last = torch.searchsorted(hits, begins + SHORT_FFT - _EDGE)
+    return begins - F.pad(hits, (1, 0), value=-(2**62))[last] < _AFTER_SAMPLES
 
 
 def _nearest_peak(peak: Tensor, long: Tensor) -> Tensor:

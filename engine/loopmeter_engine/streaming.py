@@ -24,6 +24,7 @@ from loopmeter_engine.conditioning import (
     events_of,
     frame_features,
     global_features,
+    hit_samples,
     partial_rolls,
     sounding_pitches,
 )
@@ -39,14 +40,14 @@ from loopmeter_engine.model.autoencoder import (
 )
 from loopmeter_engine.model.flow import schedule, solve
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory, Transformer
-from loopmeter_engine.phase import AHEAD, LAG_SAMPLES, LEAD_SAMPLES, PhaseState, Vocoder
+from loopmeter_engine.phase import AHEAD, HITS_APART, LAG_SAMPLES, LEAD_SAMPLES, Guide, PhaseState, Vocoder
 from loopmeter_engine.score import Score
 
 BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES
 _LOOP_START = BLOCK_SAMPLES + LEAD_SAMPLES  # In the vocoder's output.
 JOIN_SAMPLES = 2048  # 46 ms: long enough for a pad, short enough to lie between two sixteenths.
 _CLIP_KNEE = 0.9
-_PHASE_PARTS = ("phase", "tail", "long", "short", "notes", "sound", "short_tail")
+_PHASE_PARTS = ("phase", "tail", "long", "short", "past", "notes", "sound", "short_tail")
 
 
 @dataclass(frozen=True)
@@ -197,8 +198,11 @@ class Renderer:
         magnitudes = long[0, :, : self.channels].transpose(0, 1)
         generator = _generator(self.seed, 2 * number + 1)
         notes = sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0)
+        begin = max(0, number - 1) * BLOCK_SAMPLES - _LOOP_START  # Before all that this block makes final.
+        hits = hit_samples(self.score, begin, begin + 3 * BLOCK_SAMPLES, HITS_APART) + _LOOP_START
+        guide = Guide(notes, hits.to(self.device))
         segment = self.geometry.segment(number)
-        pcm, phase = self.vocoder.step(magnitudes, short[0], notes, state.phase, segment, generator)
+        pcm, phase = self.vocoder.step(magnitudes, short[0], guide, state.phase, segment, generator)
         sound = pcm if self.channels == 1 else left_right(pcm[None])[0]
         return sound, StreamState(memory, decoder, phase, state.join)
 
