@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,22 +11,24 @@ from types import ModuleType
 import pytest
 
 import loopmeter
-from loopmeter import (
-    LoopOptions,
-    LoopRequest,
-    _async_client,
-    _chunks,
-    _client,
-    _exceptions,
-    _live_messages,
-    _loop,
-    _models,
-    _wav,
-)
+from loopmeter import LoopOptions, LoopRequest
 
-# Modules whose every public class and function is for users; the others are machinery behind them.
-PUBLIC_MODULES: list[ModuleType] = [_async_client, _chunks, _client, _exceptions, _live_messages, _loop, _models, _wav]
-NOT_FOR_USERS = {"FinishedLoop", "api_error_type", "check_key", "check_layers", "write_atomically"}
+# Machinery, of which only what a user's own transport needs is exported. Of every other module, all is for users.
+MACHINERY = {"_async_runner", "_core", "_flows", "_orders", "_retry", "_runner", "_settings", "_transport"}
+PUBLIC_MODULES: list[ModuleType] = [
+    importlib.import_module(f"loopmeter.{path.stem}")
+    for path in sorted(Path(loopmeter.__file__).parent.glob("_*.py"))
+    if path.stem not in MACHINERY | {"__init__"}
+]
+NOT_FOR_USERS = {
+    "FinishedLoop",
+    "api_error_type",
+    "atomic_file",
+    "check_key",
+    "check_layers",
+    "quotas_of",
+    "write_atomically",
+}
 
 
 @pytest.mark.parametrize("module", PUBLIC_MODULES, ids=lambda module: module.__name__)
