@@ -173,8 +173,13 @@ class LoopStream:
                 on_chunk(chunk)
         total_s = self._clock.now() - self._started_at_s
         job_id = self.started.job
+        try:
+            job = self._loops.get(job_id)
+        except LoopmeterError as error:
+            error.idempotency_key = self.idempotency_key  # With it, all can be fetched again, free.
+            raise
         return Loop(
-            job=self._loops.get(job_id),
+            job=job,
             pcm=b"".join(pcm),
             meters=tuple(meters),
             first_chunk_s=self._first_chunk_s if self._first_chunk_s is not None else total_s,
