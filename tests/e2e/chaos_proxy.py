@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 
 FAULTS = (
     "drop",
@@ -36,15 +36,26 @@ class ChaosProxy:
         self._port = port
         self._dice = random.Random(seed)
         self._rate = rate
+        self._tasks: set[asyncio.Task[None]] = set()
         self.faults: Counter[str] = Counter()
         self.url = ""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[ChaosProxy]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(lambda *pair: self._keep(self._serve(*pair)), "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with server:
-            yield self
+            try:
+                yield self
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -68,7 +79,7 @@ class ChaosProxy:
             case "delay":
                 await asyncio.sleep(self._dice.uniform(0.005, 0.05))
             case "arrive twice":
-                asyncio.get_running_loop().create_task(self._swallow(request))
+                self._keep(self._swallow(request))
         upstream, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             upstream_writer.write(request)
@@ -79,6 +90,8 @@ class ChaosProxy:
                 await self._relay(fault, head, upstream, writer)
         finally:
             upstream_writer.close()
+            with contextlib.suppress(ConnectionError):
+                await upstream_writer.wait_closed()
 
     async def _relay(
         self, fault: str, head: bytes, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -124,6 +137,7 @@ class ChaosProxy:
             writer.write(request)
             await reader.read(1024)
             writer.close()
+            await writer.wait_closed()
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
