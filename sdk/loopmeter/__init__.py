@@ -1,6 +1,8 @@
 """Loopmeter: music loops on tap, with the price before the call."""
 
-from loopmeter._async_client import AsyncLoopmeter, AsyncLoops, AsyncLoopStream
+from loopmeter._async_client import AsyncLoopmeter, AsyncLoops
+from loopmeter._async_stream import AsyncLoopStream
+from loopmeter._budget import Budget
 from loopmeter._chunks import (
     CHUNKS_MEDIA_TYPE,
     ChunkDecoder,
@@ -12,7 +14,7 @@ from loopmeter._chunks import (
     decode_chunk_record,
     encode_chunk_event,
 )
-from loopmeter._client import Loopmeter, Loops, LoopStream
+from loopmeter._client import Loopmeter, Loops
 from loopmeter._core import (
     AsyncClock,
     AsyncTransport,
@@ -67,7 +69,7 @@ from loopmeter._live_messages import (
     parse_client_message,
     parse_server_message,
 )
-from loopmeter._loop import AsyncLoop, Loop
+from loopmeter._loop import AsyncLoop, Bill, Loop, Progress
 from loopmeter._models import (
     ENDED_STATES,
     LAYERS,
@@ -94,7 +96,11 @@ from loopmeter._models import (
     UsageEntry,
     UsagePage,
 )
+from loopmeter._pcm import pcm_array, pcm_floats
+from loopmeter._preview import Preview, PreviewItem
+from loopmeter._quota import Quota
 from loopmeter._settings import DEFAULT_URL, Timeout
+from loopmeter._stream import LoopStream
 from loopmeter._transport import AsyncHttpxTransport, HttpxTransport
 from loopmeter._wav import wav_bytes, wav_header, wav_padding, write_wav
 
@@ -115,6 +121,8 @@ __all__ = [
     "AudioFormat",
     "AuthenticationError",
     "Balance",
+    "Bill",
+    "Budget",
     "BudgetExceeded",
     "ChunkDecoder",
     "ChunkEvent",
@@ -168,10 +176,14 @@ __all__ = [
     "NotFound",
     "PeakWindow",
     "PlanInfo",
+    "Preview",
+    "PreviewItem",
     "PriceBook",
     "Problem",
     "ProblemCode",
+    "Progress",
     "Quality",
+    "Quota",
     "Quote",
     "QuoteLine",
     "RateLimited",
@@ -192,6 +204,8 @@ __all__ = [
     "encode_live",
     "parse_client_message",
     "parse_server_message",
+    "pcm_array",
+    "pcm_floats",
     "wav_bytes",
     "wav_header",
     "wav_padding",

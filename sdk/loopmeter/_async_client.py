@@ -1,36 +1,39 @@
-"""The client for asyncio. ``python -m tests.sdk.twins`` makes ``_client.py`` from it, and a test compares.
+"""The client for asyncio.
+
+``python -m tests.sdk.twins`` makes the blocking twin of every module ``_async_*.py``, and a test compares.
 
 What the clients do stands in ``_flows.py``.
 
-Reading order: ``AsyncLoopmeter``, ``AsyncLoops``, ``AsyncLoopStream``, the runner.
+Reading order: ``AsyncLoopmeter``, ``AsyncLoops``; then ``_async_stream.py`` and ``_async_runner.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from types import TracebackType
-from typing import TypeVar, Unpack
+from collections.abc import Callable, Iterable
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Unpack
 
-from loopmeter import _core, _flows
-from loopmeter._chunks import ChunkReceived, StreamEnded, StreamStarted
+from loopmeter import _core, _flows, _orders
+from loopmeter._async_runner import AsyncRunner
+from loopmeter._async_stream import AsyncLoopStream
+from loopmeter._budget import Budget
+from loopmeter._chunks import ChunkReceived
 from loopmeter._core import (
     AsyncClock,
-    AsyncOpenResponse,
     AsyncTransport,
     AudioFormat,
-    HttpRequest,
-    HttpResponse,
     LoopOptions,
 )
-from loopmeter._exceptions import LoopmeterError, StreamInterrupted
 from loopmeter._loop import AsyncLoop
-from loopmeter._models import Balance, ChunkMeter, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
-from loopmeter._retry import RetryPolicy, tenacity_stop, tenacity_wait
-from loopmeter._settings import Timeout, api_key_or_environment, url_or_environment
+from loopmeter._models import Balance, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
+from loopmeter._preview import Preview
+from loopmeter._quota import Quota
+from loopmeter._settings import Timeout, api_key_or_environment, masked, url_or_environment
 from loopmeter._transport import AsyncHttpxTransport, AsyncSystemClock
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    pass
 
 
 class AsyncLoopmeter:
@@ -44,9 +47,16 @@ class AsyncLoopmeter:
     ``url`` and ``api_key`` default to ``LOOPMETER_URL`` (else ``http://127.0.0.1:8130``) and ``LOOPMETER_API_KEY``.
     ``max_retries`` bounds the retries of one call, ``patience_s`` the seconds it may spend waiting, and the seconds
     without a chunk after which a broken stream is given up. ``max_tokens`` guards every loop: one that costs more
-    raises ``BudgetExceeded`` before anything is held.
+    raises ``BudgetExceeded`` before anything is held; a ``budget`` does so for all of them together. ``proxy`` is the
+    address of one; ``transport`` and ``clock`` replace sockets and time.
+
+    What it does is logged to ``loopmeter`` by the module ``logging``: calls at ``DEBUG``, retries at ``INFO``,
+    never a key.
 
     Every call raises ``ConnectionFailed``, or the ``APIError`` that fits the gateway's answer.
+
+    Raises:
+        ValueError: an argument that cannot work; the message says which and what was expected.
     """
 
     def __init__(
@@ -58,17 +68,66 @@ class AsyncLoopmeter:
         max_retries: int = 4,
         patience_s: float = 30.0,
         max_tokens: int | None = None,
+        budget: Budget | None = None,
+        proxy: str | None = None,
         transport: AsyncTransport | None = None,
         clock: AsyncClock | None = None,
     ) -> None:
+        if proxy is not None and transport is not None:
+            raise ValueError("expected proxy or transport, found both; give the proxy to the transport")
         self.url = url_or_environment(url)
+        key = api_key_or_environment(api_key)
+        self._shown = f"{type(self).__name__}({self.url!r}, api_key={masked(key)!r})"
         self._transport: AsyncTransport = transport or AsyncHttpxTransport(
-            self.url, api_key_or_environment(api_key), timeout or Timeout()
+            self.url, key, timeout or Timeout(), proxy=proxy
         )
         self._clock: AsyncClock = clock or AsyncSystemClock()
-        self._policy = RetryPolicy(retries_max=max_retries, patience_s=patience_s)
-        self._max_tokens = max_tokens
-        self.loops = AsyncLoops(self._runner, self._clock, self._policy, max_tokens)
+        self._owner = True
+        self._use(
+            _orders.CallOptions().changed(
+                timeout=timeout if transport is not None else None,
+                max_retries=max_retries,
+                patience_s=patience_s,
+                max_tokens=max_tokens,
+                budget=budget,
+            )
+        )
+
+    def _use(self, options: _orders.CallOptions) -> None:
+        self._options = options
+        self._seen = _orders.Seen()
+        self.loops = AsyncLoops(self._runner, self._clock, options)
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeout | None = None,
+        max_retries: int | None = None,
+        patience_s: float | None = None,
+        max_tokens: int | None = None,
+        budget: Budget | None = None,
+    ) -> AsyncLoopmeter:
+        """This client with some options replaced; ``None`` leaves one as it is. It shares the connections.
+
+        Closing it closes nothing: they are the first client's.
+        """
+        twin = copy(self)
+        twin._owner = False
+        twin._use(
+            self._options.changed(
+                timeout=timeout,
+                max_retries=max_retries,
+                patience_s=patience_s,
+                max_tokens=max_tokens,
+                budget=budget,
+            )
+        )
+        return twin
+
+    @property
+    def quotas(self) -> tuple[Quota, ...]:
+        """The gateway's limits as its last answer to this client named them; empty if it names none."""
+        return self._seen.quotas
 
     async def quote(self, prompt: str | LoopRequest, **options: Unpack[LoopOptions]) -> Quote:
         """The exact price, length and chunk count of a loop. Holds and charges nothing.
@@ -77,6 +136,19 @@ class AsyncLoopmeter:
             InvalidRequest: a field is wrong; ``errors`` names it.
         """
         return await self._runner().run(_flows.quote(_core.loop_request(prompt, options)))
+
+    async def preview(
+        self, requests: str | LoopRequest | Iterable[str | LoopRequest], **options: Unpack[LoopOptions]
+    ) -> Preview:
+        """The prices of one loop or of a list, with totals; ``options`` are those of each. Holds and charges nothing.
+
+        Raises:
+            InvalidRequest: a field of one of them is wrong; the error's note says of which.
+        """
+        if isinstance(requests, str | LoopRequest):
+            requests = [requests]
+        asked = [_core.loop_request(request, options) for request in requests]
+        return await self._runner().run(_flows.preview(asked))
 
     async def balance(self) -> Balance:
         """The tokens of this key's customer."""
@@ -95,8 +167,9 @@ class AsyncLoopmeter:
         return _core.parse(PriceBook, await self._runner().send(_core.get_json("/v1/price-book")))
 
     async def aclose(self) -> None:
-        """Close the connections. Open streams break."""
-        await self._transport.aclose()
+        """Close the connections. Open streams break. What ``with_options`` gave closes nothing."""
+        if self._owner:
+            await self._transport.aclose()
 
     async def __aenter__(self) -> AsyncLoopmeter:
         return self
@@ -104,20 +177,20 @@ class AsyncLoopmeter:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _runner(self) -> _Runner:
-        return _Runner(self._transport, self._clock, self._policy)
+    def __repr__(self) -> str:
+        return self._shown
+
+    def _runner(self) -> AsyncRunner:
+        return AsyncRunner(self._transport, self._clock, self._options, self._seen)
 
 
 class AsyncLoops:
     """Make loops and fetch them again: ``client.loops``."""
 
-    def __init__(
-        self, runner: Callable[[], _Runner], clock: AsyncClock, policy: RetryPolicy, max_tokens: int | None
-    ) -> None:
+    def __init__(self, runner: Callable[[], AsyncRunner], clock: AsyncClock, options: _orders.CallOptions) -> None:
         self._runner = runner
         self._clock = clock
-        self._policy = policy
-        self._max_tokens = max_tokens
+        self._options = options
 
     async def create(
         self,
@@ -132,7 +205,8 @@ class AsyncLoops:
     ) -> AsyncLoop:
         """Make a loop and wait for its end. Arguments and errors are those of ``stream``.
 
-        ``on_chunk`` is called with each chunk as it comes. If it raises, the job is cancelled.
+        ``on_chunk`` is called with each chunk as it comes. If it raises, the job is cancelled. Called again with the
+        ``idempotency_key`` of a call that broke, even by another process, it gives the same loop and charges it once.
         """
         async with self.stream(
             prompt,
@@ -165,16 +239,15 @@ class AsyncLoops:
             InvalidRequest: a field is wrong, found before anything is sent.
             ValueError: ``quote`` and ``quote_id`` together, or ``quote_id`` with ``max_tokens``.
         """
-        limit = max_tokens if max_tokens is not None else self._max_tokens
+        limits = self._options if max_tokens is None else replace(self._options, max_tokens=max_tokens)
         request = _core.loop_request(prompt, options)
-        order = _flows.Order.new(request, quote, quote_id, idempotency_key, limit)
-        return AsyncLoopStream(
-            self, self._runner(), self._clock, _flows.StreamSession(self._policy, order=order), detach
-        )
+        order = _orders.Order.new(request, quote, quote_id, idempotency_key, limits)
+        session = _flows.StreamSession(self._options.policy, order=order)
+        return AsyncLoopStream(self, self._runner(), self._clock, session, detach)
 
     def resume(self, job_id: str, *, from_index: int = 0, detach: bool = False) -> AsyncLoopStream:
         """Take the chunks of a job from ``from_index`` on; free for those that are charged already."""
-        session = _flows.StreamSession(self._policy, job_id=job_id, from_index=from_index)
+        session = _flows.StreamSession(self._options.policy, job_id=job_id, from_index=from_index)
         return AsyncLoopStream(self, self._runner(), self._clock, session, detach)
 
     async def get(self, job_id: str) -> Job:
@@ -192,204 +265,3 @@ class AsyncLoops:
     async def midi(self, job_id: str) -> bytes:
         """The score of a job as a Standard MIDI File."""
         return await self._runner().run(_flows.body(_core.get_midi(job_id)))
-
-
-class AsyncLoopStream:
-    """The chunks of one loop, in order, each once, resumed by chunk number when a connection breaks.
-
-        async with client.loops.stream("dusty lo-fi drums", bars=4) as stream:
-            async for chunk in stream:
-                play(chunk.pcm)
-
-    ``started`` says what comes, once entered; ``tokens_charged`` is what the chunks so far cost. Leaving the block
-    before the end cancels the job, unless ``detach`` or by ``StreamInterrupted``; what was delivered stays charged.
-    Not safe to share between tasks. A chunk is fetched when it is asked for: a slow reader slows the making.
-    """
-
-    def __init__(
-        self, loops: AsyncLoops, runner: _Runner, clock: AsyncClock, session: _flows.StreamSession, detach: bool
-    ) -> None:
-        self._loops = loops
-        self._runner = runner
-        self._clock = clock
-        self._session = session
-        self._detach = detach
-        self._started_at_s = clock.now()
-        self._first_chunk_s: float | None = None
-        self._closed = False
-        self.tokens_charged = 0
-
-    @property
-    def job_id(self) -> str | None:
-        """``None`` until the gateway has accepted the loop."""
-        return self._session.job_id
-
-    @property
-    def ended(self) -> StreamEnded | None:
-        """How the job ended; ``None`` while it goes on."""
-        return self._session.ended
-
-    @property
-    def started(self) -> StreamStarted:
-        """Length and format of the loop. Raises ``RuntimeError`` before the stream is entered or iterated."""
-        if self._session.started is None:
-            raise RuntimeError("expected a stream that has started, found a new one; enter it with 'async with' first")
-        return self._session.started
-
-    @property
-    def idempotency_key(self) -> str | None:
-        return self._session.order.idempotency_key if self._session.order is not None else None
-
-    @property
-    def quote(self) -> Quote | None:
-        """The quote whose price holds; ``None`` if none was given and there is no ``max_tokens``."""
-        return self._session.order.quote if self._session.order is not None else None
-
-    async def __aenter__(self) -> AsyncLoopStream:
-        await self._runner.run(self._session.start())
-        return self
-
-    def __aiter__(self) -> AsyncLoopStream:
-        return self
-
-    async def __anext__(self) -> ChunkReceived:
-        """The next chunk.
-
-        Raises:
-            StreamInterrupted: the stream broke and could not be resumed.
-            LoopNotCompleted: the job failed, or was cancelled by someone else.
-            BudgetExceeded: the price is above ``max_tokens``.
-        """
-        if self._closed:
-            raise StopAsyncIteration
-        chunk = await self._runner.run(self._session.advance())
-        if chunk is None:
-            raise StopAsyncIteration
-        if self._first_chunk_s is None:
-            self._first_chunk_s = self._clock.now() - self._started_at_s
-        self.tokens_charged = chunk.meter.tokens_total
-        return chunk
-
-    async def collect(self, on_chunk: Callable[[ChunkReceived], None] | None = None) -> AsyncLoop:
-        """Take all chunks that are left and give the loop. Raises as ``__anext__``."""
-        pcm: list[bytes] = []
-        meters: list[ChunkMeter] = []
-        async for chunk in self:
-            pcm.append(chunk.pcm)
-            meters.append(chunk.meter)
-            if on_chunk is not None:
-                on_chunk(chunk)
-        total_s = self._clock.now() - self._started_at_s
-        job_id = self.started.job
-        return AsyncLoop(
-            job=await self._loops.get(job_id),
-            pcm=b"".join(pcm),
-            meters=tuple(meters),
-            first_chunk_s=self._first_chunk_s if self._first_chunk_s is not None else total_s,
-            total_s=total_s,
-            quote=self.quote,
-            idempotency_key=self.idempotency_key,
-            fetch_midi=partial(self._loops.midi, job_id),
-        )
-
-    async def aclose(self) -> None:
-        """Leave the stream; cancels the job if it has not ended and ``detach`` was not asked."""
-        if self._closed:
-            return
-        self._closed = True
-        await self._runner.aclose()
-        if self.job_id is not None and self.ended is None and not self._detach:
-            await self._loops.cancel(self.job_id)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if isinstance(error, StreamInterrupted):
-            self._detach = True  # It can still be taken up again; the gateway cancels it if nobody does.
-        try:
-            await self.aclose()
-        except LoopmeterError as failure:
-            if error is None:
-                raise
-            error.add_note(f"The job {self.job_id} could not be cancelled either: {failure}")
-
-
-class _Runner:
-    """Performs the effects of flows, one at a time, with at most one body open."""
-
-    def __init__(self, transport: AsyncTransport, clock: AsyncClock, policy: RetryPolicy) -> None:
-        self._transport = transport
-        self._clock = clock
-        self._policy = policy
-        self._body: AsyncOpenResponse | None = None
-
-    async def run(self, flow: _flows.Flow[_T]) -> _T:
-        try:
-            effect = next(flow)
-            while True:
-                try:
-                    outcome = await self._perform(effect)
-                except LoopmeterError as error:
-                    effect = flow.throw(error)
-                else:
-                    effect = flow.send(outcome)
-        except StopIteration as stop:
-            result: _T = stop.value
-            return result
-
-    async def _perform(self, effect: _flows.Effect) -> object:
-        match effect:
-            case _flows.Send(request):
-                return await self.send(request)
-            case _flows.Open(request):
-                await self.aclose()
-                self._body = await self._open(request)
-            case _flows.Read():
-                assert self._body is not None
-                return await self._body.read()
-            case _flows.Close():
-                await self.aclose()
-            case _flows.Sleep(seconds):
-                await self._clock.sleep(seconds)
-            case _flows.Now():
-                return self._clock.now()
-        return None
-
-    async def send(self, request: HttpRequest) -> HttpResponse:
-        from tenacity import AsyncRetrying  # Loaded late: it brings asyncio, which costs import time.
-
-        return await AsyncRetrying(
-            stop=tenacity_stop(self._policy),
-            wait=tenacity_wait(self._policy),
-            sleep=self._clock.sleep,
-            reraise=True,
-        )(self._send_once, request)
-
-    async def _send_once(self, request: HttpRequest) -> HttpResponse:
-        response = await self._open(request)
-        try:
-            return _core.require_whole(request, await _read_whole(response))
-        finally:
-            await response.aclose()
-
-    async def _open(self, request: HttpRequest) -> AsyncOpenResponse:
-        response = await self._transport.send(request)
-        if response.status < 400:
-            return response
-        try:
-            answer = await _read_whole(response)
-        finally:
-            await response.aclose()
-        raise _core.error_of(answer, request.idempotency_key)
-
-    async def aclose(self) -> None:
-        if self._body is not None:
-            await self._body.aclose()
-            self._body = None
-
-
-async def _read_whole(response: AsyncOpenResponse) -> HttpResponse:
-    pieces: list[bytes] = []
-    while piece := await response.read():
-        pieces.append(piece)
-    return HttpResponse(response.status, response.headers, b"".join(pieces))

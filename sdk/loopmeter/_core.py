@@ -19,6 +19,8 @@ from pydantic import BaseModel, ValidationError
 from loopmeter._chunks import CHUNKS_MEDIA_TYPE
 from loopmeter._exceptions import AnswerUnreadable, APIError, InvalidRequest, api_error_type
 from loopmeter._models import FieldProblem, Layer, LoopOrder, LoopRequest, Problem, ProblemCode, Quality, Solver
+from loopmeter._quota import quotas_of
+from loopmeter._settings import Timeout
 
 AudioFormat = Literal["wav", "flac", "ogg"]
 _AUDIO_TYPES: Mapping[AudioFormat, str] = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
@@ -46,12 +48,16 @@ class LoopOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request. ``path`` is relative to the gateway's address; ``body`` is JSON or empty."""
+    """One request. ``path`` is relative to the gateway's address; ``body`` is JSON or empty.
+
+    ``timeout`` replaces the transport's own limits.
+    """
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
+    timeout: Timeout | None = None
 
     @property
     def idempotency_key(self) -> str | None:
@@ -145,8 +151,7 @@ def parse(model: type[_Model], response: HttpResponse) -> _Model:
         return model.model_validate_json(response.body)
     except ValidationError as error:
         raise AnswerUnreadable(
-            f"expected JSON of {model.__name__} from the gateway, found {response.body[:200]!r}; "
-            f"check that the address is a Loopmeter gateway of this version: {error}",
+            f"expected JSON of {model.__name__} from the gateway, found {response.body[:200]!r}: {error}",
             cut=False,
         ) from error
 
@@ -163,7 +168,7 @@ def require_whole(request: HttpRequest, response: HttpResponse) -> HttpResponse:
         except ValueError as error:
             found = f"{len(response.body)} bytes that end too early"
             raise AnswerUnreadable(
-                f"expected a whole JSON object from the gateway, found {found}; try again",
+                f"expected a whole JSON object from the gateway, found {found}",
                 cut=True,
                 idempotency_key=request.idempotency_key,
             ) from error
@@ -184,6 +189,7 @@ def error_of(response: HttpResponse, idempotency_key: str | None) -> APIError:
         request_id=response.headers.get("x-request-id"),
         retry_after_s=_retry_after_s(response.headers),
         idempotency_key=idempotency_key,
+        quotas=quotas_of(response.headers),
     )
 
 

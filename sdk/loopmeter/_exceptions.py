@@ -16,8 +16,10 @@ LoopmeterError
     ├── RateLimited             429: too many requests; ``retry_after_s``
     └── ServerError             5xx
 
-``retryable`` says whether the same call, with the same idempotency key, may succeed later without any change. The
-clients retry by themselves; an error that reaches the caller has used up the retries.
+Each says what went wrong (``code``, stable), what to do about it (``advice``, also at the end of its text), whether the
+same call with the same ``idempotency_key`` may succeed later without any change (``retryable``), and, if a gateway
+answered, its ``status`` and ``request_id``. The clients retry by themselves; an error that reaches the caller has used
+up the retries.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from loopmeter._models import FieldProblem, Problem
+    from loopmeter._quota import Quota
 
 ChunkProtocolErrorKind = Literal["truncated", "checksum", "order", "too_large", "malformed"]
 
@@ -37,35 +40,52 @@ class LoopmeterError(Exception):
     Repeating the request with the same key makes and charges nothing twice.
     """
 
-    retryable = False
+    code: str = "error"
+    status: int | None = None
+    request_id: str | None = None
+    retryable: bool = False
 
-    def __init__(self, message: str, *, idempotency_key: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str, *, advice: str = "", idempotency_key: str | None = None) -> None:
+        super().__init__(f"{message}; {advice}" if advice else message)
+        self.message = str(self)
+        self.advice = advice
         self.idempotency_key = idempotency_key
 
 
 class BudgetExceeded(LoopmeterError):
-    """The quoted price is above the caller's ``max_tokens``. Raised before anything is held."""
+    """The quoted price is above the caller's ``max_tokens``, or above what is left of a ``Budget``.
 
-    def __init__(self, tokens: int, max_tokens: int) -> None:
+    Raised before anything is held. ``max_tokens`` is the limit that was met, ``budget`` the size of the budget, if one
+    refused.
+    """
+
+    code = "budget_exceeded"
+
+    def __init__(
+        self, tokens: int, max_tokens: int, *, budget: int | None = None, idempotency_key: str | None = None
+    ) -> None:
+        limit, lever = ("", "max_tokens") if budget is None else (f" (what is left of {budget})", "the budget")
         super().__init__(
-            f"expected a price of at most {max_tokens} tokens, found {tokens}; "
-            "ask for fewer bars or lower quality, or raise max_tokens. Nothing was held or charged"
+            f"expected a price of at most {max_tokens} tokens{limit}, found {tokens}",
+            advice=f"ask for fewer bars or lower quality, or raise {lever}. Nothing was held or charged",
+            idempotency_key=idempotency_key,
         )
         self.tokens = tokens
         self.max_tokens = max_tokens
+        self.budget = budget
 
 
 class ConnectionFailed(LoopmeterError):
     """The gateway could not be reached, or did not answer in time. The request may or may not have arrived."""
 
+    code = "connection_failed"
     retryable = True
 
     def __init__(self, url: str, reason: str, *, idempotency_key: str | None = None) -> None:
         super().__init__(
-            f"no answer from {url} ({reason}); check that the gateway runs there: start one with "
-            "'loopmeter serve', or name another in LOOPMETER_URL",
+            f"no answer from {url} ({reason})",
+            advice="check that the gateway runs there: start one with 'loopmeter serve', or name another in "
+            "LOOPMETER_URL",
             idempotency_key=idempotency_key,
         )
         self.url = url
@@ -79,12 +99,13 @@ class StreamInterrupted(LoopmeterError):
     chunks that are already charged.
     """
 
+    code = "stream_interrupted"
     retryable = True
 
     def __init__(self, job_id: str, next_index: int, reason: str, *, idempotency_key: str | None = None) -> None:
         super().__init__(
-            f"the stream of job {job_id} broke before chunk {next_index} ({reason}); "
-            f"take it up again with loops.resume({job_id!r}, from_index={next_index})",
+            f"the stream of job {job_id} broke before chunk {next_index} ({reason})",
+            advice=f"take it up again with loops.resume({job_id!r}, from_index={next_index})",
             idempotency_key=idempotency_key,
         )
         self.job_id = job_id
@@ -94,6 +115,8 @@ class StreamInterrupted(LoopmeterError):
 
 class LoopNotCompleted(LoopmeterError):
     """The job ended as ``cancelled`` or ``failed``. ``tokens_charged`` covers the delivered chunks only."""
+
+    code = "loop_not_completed"
 
     def __init__(
         self,
@@ -106,8 +129,8 @@ class LoopNotCompleted(LoopmeterError):
     ) -> None:
         reason = f": {problem.detail or problem.title}" if problem is not None else ""
         super().__init__(
-            f"job {job_id} is {state}{reason}; {tokens_charged} tokens were charged for what was delivered. "
-            "Ask again with a new request",
+            f"job {job_id} is {state}{reason}; {tokens_charged} tokens were charged for what was delivered",
+            advice="ask again with a new request",
             idempotency_key=idempotency_key,
         )
         self.job_id = job_id
@@ -119,6 +142,8 @@ class LoopNotCompleted(LoopmeterError):
 class ChunkProtocolError(LoopmeterError):
     """The bytes of a chunk stream break the protocol; see ``kind``."""
 
+    code = "chunk_protocol"
+
     def __init__(self, kind: ChunkProtocolErrorKind, message: str) -> None:
         super().__init__(f"{kind} chunk stream: {message}")
         self.kind = kind
@@ -129,14 +154,22 @@ class ChunkProtocolError(LoopmeterError):
 class AnswerUnreadable(LoopmeterError):
     """A successful answer is not the JSON that was expected. ``cut`` says that it ends too early, as after a break."""
 
+    code = "answer_unreadable"
+
     def __init__(self, message: str, *, cut: bool, idempotency_key: str | None = None) -> None:
-        super().__init__(message, idempotency_key=idempotency_key)
+        advice = "try again" if cut else "check that the address is a Loopmeter gateway of this version"
+        super().__init__(message, advice=advice, idempotency_key=idempotency_key)
         self.cut = cut
         self.retryable = cut
 
 
 class APIError(LoopmeterError):
-    """The gateway answered with a problem: HTTP ``status``, stable ``code``, ``request_id`` for its operator."""
+    """The gateway answered with a problem: HTTP ``status``, stable ``code``, ``request_id`` for its operator.
+
+    ``quotas`` are the limits that the answer named.
+    """
+
+    status: int
 
     def __init__(
         self,
@@ -145,9 +178,12 @@ class APIError(LoopmeterError):
         request_id: str | None = None,
         retry_after_s: float | None = None,
         idempotency_key: str | None = None,
+        quotas: tuple[Quota, ...] = (),
     ) -> None:
-        super().__init__(_sentence(problem), idempotency_key=idempotency_key)
+        advice = _ADVICE.get(problem.code) or _ADVICE_BY_STATUS.get(problem.status, "")
+        super().__init__(_sentence(problem), advice=advice, idempotency_key=idempotency_key)
         self.problem = problem
+        self.quotas = quotas
         self.status = problem.status
         self.code = problem.code
         self.request_id = problem.request_id or request_id
@@ -211,10 +247,21 @@ def api_error_type(status: int, code: str) -> type[APIError]:
     return _BY_CODE.get(code) or _BY_STATUS.get(status, ServerError if status >= 500 else APIError)
 
 
-_ADVICE: Mapping[int, str] = {
+_ADVICE: Mapping[str, str] = {
+    "quote_expired": "ask for a new quote",
+    "quote_used": "ask for a new quote",
+    "quote_unknown": "ask for a new quote",
+    "idempotency_key_reused": "use a new key for a new request",
+    "request_in_progress": "ask again later with the same key",
+}
+_ADVICE_BY_STATUS: Mapping[int, str] = {
     401: "set LOOPMETER_API_KEY or pass api_key; an operator makes keys with 'loopmeter admin key create'",
     402: "grant tokens with 'loopmeter admin grant', or ask for a cheaper loop",
+    403: "use a key with this right",
     429: "ask again later",
+    500: "ask again later with the same idempotency key, and tell the operator the request id",
+    502: "ask again with a new request",
+    503: "ask again later with the same idempotency key",
 }
 
 
@@ -225,6 +272,4 @@ def _sentence(problem: Problem) -> str:
         for error in problem.errors
     )
     said_already = all(error.field in text for error in problem.errors)
-    parts = [f"{text.rstrip('.')} [{problem.status} {problem.code}]"]
-    parts += [part for part in ("" if said_already else fields, _ADVICE.get(problem.status, "")) if part]
-    return "; ".join(parts)
+    return f"{text.rstrip('.')} [{problem.status} {problem.code}]" + ("" if said_already else f"; {fields}")

@@ -8,7 +8,7 @@ in ``_client.py`` and ``_async_client.py`` perform the effects. Reading order: t
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -20,7 +20,6 @@ from loopmeter._core import (
     get_chunks,
     get_json,
     get_loop,
-    new_idempotency_key,
     parse,
     post_loop,
     post_quote,
@@ -33,7 +32,10 @@ from loopmeter._exceptions import (
     LoopNotCompleted,
     StreamInterrupted,
 )
+from loopmeter._loop import Bill
 from loopmeter._models import ENDED_STATES, Job, LoopRequest, ModelInfo, ModelPage, Quote
+from loopmeter._orders import Order
+from loopmeter._preview import Preview, PreviewItem
 from loopmeter._retry import RetryPolicy
 
 _T = TypeVar("_T")
@@ -65,9 +67,10 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Wait. No outcome."""
+    """Wait, because of ``reason``, which goes into the log. No outcome."""
 
     seconds: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,47 +122,35 @@ def cancel(job_id: str) -> Flow[Job]:
     return (yield from job(job_id))
 
 
+def preview(requests: Sequence[LoopRequest]) -> Flow[Preview]:
+    """A quote for each request. The first error ends it, with a note that says which request it was."""
+    items: list[PreviewItem] = []
+    for number, request in enumerate(requests, 1):
+        try:
+            items.append(PreviewItem(request, (yield from quote(request))))
+        except LoopmeterError as error:
+            error.add_note(f"This was request {number} of {len(requests)}: {request.prompt!r}")
+            raise
+    return Preview(tuple(items))
+
+
 def models() -> Flow[tuple[ModelInfo, ...]]:
     return parse(ModelPage, (yield from send(get_json("/v1/models")))).models
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A loop to be made: what, at which price at most, under which key. The key is made with the order, once."""
-
-    request: LoopRequest
-    idempotency_key: str
-    quote: Quote | None = None
-    quote_id: str | None = None
-    max_tokens: int | None = None
-
-    @classmethod
-    def new(
-        cls,
-        request: LoopRequest,
-        quote: Quote | None,
-        quote_id: str | None,
-        idempotency_key: str | None,
-        max_tokens: int | None,
-    ) -> Order:
-        if quote_id is not None and quote is not None:
-            raise ValueError("expected quote or quote_id, found both; pass the Quote alone")
-        if quote_id is not None and max_tokens is not None:
-            raise ValueError("expected a Quote beside max_tokens, found a quote_id, which does not say its price")
-        return cls(request, idempotency_key or new_idempotency_key(), quote, quote_id, max_tokens)
-
-
 def within_budget(order: Order) -> Flow[Order]:
-    """The order with a quote that keeps to ``max_tokens``; asks for a quote if there is none.
+    """The order with a quote that keeps to ``max_tokens`` and is reserved in the budget; asks for one if there is none.
 
     Raises:
-        BudgetExceeded: the price is above ``max_tokens``; nothing was held.
+        BudgetExceeded: the price is above ``max_tokens`` or what is left of the budget; nothing was held.
     """
-    if order.max_tokens is None:
+    if order.max_tokens is None and order.budget is None:
         return order
     priced = order.quote if order.quote is not None else (yield from quote(order.request))
-    if priced.tokens > order.max_tokens:
-        raise BudgetExceeded(priced.tokens, order.max_tokens)
+    if order.max_tokens is not None and priced.tokens > order.max_tokens:
+        raise BudgetExceeded(priced.tokens, order.max_tokens, idempotency_key=order.idempotency_key)
+    if order.budget is not None:
+        order.budget.reserve(order.idempotency_key, priced.tokens)
     return replace(order, quote=priced)
 
 
@@ -182,6 +173,7 @@ class StreamSession:
         self.order = order
         self.started: StreamStarted | None = None
         self.ended: StreamEnded | None = None
+        self.bill: Bill | None = None
         self.next_index = from_index
 
     @property
@@ -253,9 +245,9 @@ class StreamSession:
                 self._failures = 0
             case StreamEnded(state=state):
                 if state == "completed":
-                    self.ended = event
+                    self._end(event)
                 elif state in ENDED_STATES:
-                    self.ended = event
+                    self._end(event)
                     raise LoopNotCompleted(
                         self.started.job if self.started else "",
                         state,
@@ -267,6 +259,28 @@ class StreamSession:
                     raise ChunkProtocolError("truncated", f"the gateway left the stream while the job is {state}")
             case KeepAlive():
                 pass
+
+    def _end(self, event: StreamEnded) -> None:
+        self.ended = event
+        if self.order is not None:
+            self.order.settle(event.tokens_charged)
+        self.bill = Bill(
+            job=self._job_id or "",
+            state=event.state,
+            tokens_charged=event.tokens_charged,
+            chunks=self.next_index,
+            tokens_quoted=event.tokens_charged if event.state == "completed" else self._tokens_quoted,
+        )
+
+    def cancelled(self, job: Job) -> None:
+        """Take the bill of a job that was cancelled because its reader left."""
+        if self.order is not None and job.ended:
+            self.order.settle(job.tokens_charged)
+        self.bill = Bill(job.id, job.state, job.tokens_charged, job.chunks_delivered, job.tokens_quoted)
+
+    @property
+    def _tokens_quoted(self) -> int | None:
+        return self.order.quote.tokens if self.order is not None and self.order.quote is not None else None
 
     def _take_started(self, event: StreamStarted) -> None:
         expected = self.started.model_copy(update={"first_index": self.next_index}) if self.started else None
@@ -281,13 +295,19 @@ class StreamSession:
         if self._failures == 0:
             self._broken_since_s = time_s
         self._failures += 1
+        if error.idempotency_key is None:
+            error.idempotency_key = self._key
         policy = self._policy if self._job_id is None else replace(self._policy, retries_max=None)
-        wait_s = policy.wait_s(self._failures, error, time_s - self._broken_since_s, random.random())
+        # Bytes that break the protocol in any way may have been harmed on their way: they are asked for again.
+        again = error.retryable or isinstance(error, ChunkProtocolError)
+        wait_s = policy.wait_s(self._failures, error, time_s - self._broken_since_s, random.random(), again=again)
         if wait_s is not None:
-            yield Sleep(wait_s)
-        elif error.retryable and self._job_id is not None:
+            yield Sleep(wait_s, error.message)
+        elif again and self._job_id is not None:
             raise StreamInterrupted(self._job_id, self.next_index, error.message, idempotency_key=self._key) from error
         else:
+            if self.order is not None and not error.retryable and self._job_id is None:
+                self.order.refused()
             raise error
 
     @property

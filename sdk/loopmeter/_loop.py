@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from loopmeter._models import ChunkMeter, Job, Quote
+from loopmeter._models import ChunkMeter, Job, JobState, Quote
+from loopmeter._pcm import pcm_array, pcm_floats
 from loopmeter._wav import wav_bytes, write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a job was charged, in the gateway's words. ``chunks`` are charged, and can be fetched again, free.
+
+    A chunk that was on its way when its reader left is charged too. ``tokens_quoted`` is ``None`` if it was not said.
+    """
+
+    job: str
+    state: JobState
+    tokens_charged: int
+    chunks: int
+    tokens_quoted: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stream is. ``frames`` of ``frames_total`` are here, ``tokens_charged`` is their price."""
+
+    chunks: int
+    chunks_total: int
+    frames: int
+    frames_total: int
+    tokens_charged: int
+
+    @property
+    def fraction(self) -> float:
+        """From 0 to 1."""
+        return self.frames / self.frames_total if self.frames_total else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +79,19 @@ class FinishedLoop:
     @property
     def duration_s(self) -> float:
         return self.job.frames / self.job.sample_rate_hz
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of ``pcm``, in hex: the same request gives the same one."""
+        return hashlib.sha256(self.pcm).hexdigest()
+
+    def floats(self) -> array[float]:
+        """The samples from -1 to 1 as C floats, interleaved."""
+        return pcm_floats(self.pcm, self.job.bits)
+
+    def ndarray(self) -> NDArray[np.float32]:
+        """The samples from -1 to 1 as a float32 array of shape (frames, channels). Needs numpy."""
+        return pcm_array(self.pcm, self.job.channels, self.job.bits)
 
     @property
     def wav(self) -> bytes:

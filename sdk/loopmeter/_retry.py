@@ -7,6 +7,7 @@ idempotency key, because the key is part of the request value.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from loopmeter._exceptions import APIError, LoopmeterError
 
 if TYPE_CHECKING:
     import tenacity
+
+log = logging.getLogger("loopmeter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,14 @@ class RetryPolicy:
     wait_first_s: float = 0.2
     wait_max_s: float = 4.0
 
-    def wait_s(self, attempt: int, error: BaseException, elapsed_s: float, jitter: float = 0.0) -> float | None:
-        """Seconds to wait after failure number ``attempt`` (from 1), or ``None``: give up. ``jitter`` is in [0, 1]."""
-        if not isinstance(error, LoopmeterError) or not error.retryable:
+    def wait_s(
+        self, attempt: int, error: BaseException, elapsed_s: float, jitter: float = 0.0, *, again: bool = False
+    ) -> float | None:
+        """Seconds to wait after failure number ``attempt`` (from 1), or ``None``: give up. ``jitter`` is in [0, 1].
+
+        ``again`` tries once more also what does not say ``retryable`` of itself.
+        """
+        if not isinstance(error, LoopmeterError) or not (error.retryable or again):
             return None
         if self.retries_max is not None and attempt > self.retries_max:
             return None
@@ -51,6 +59,12 @@ def tenacity_stop(policy: RetryPolicy) -> Callable[[tenacity.RetryCallState], bo
 def tenacity_wait(policy: RetryPolicy) -> Callable[[tenacity.RetryCallState], float]:
     """``policy`` as tenacity's ``wait``."""
     return lambda state: _wait_s(policy, state, random.random()) or 0.0
+
+
+def tenacity_log(state: tenacity.RetryCallState) -> None:
+    """Say that a call is tried again, before the wait."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    log.info("try %d in %.2f s: %s", state.attempt_number + 1, state.upcoming_sleep, error)
 
 
 def _wait_s(policy: RetryPolicy, state: tenacity.RetryCallState, jitter: float) -> float | None:

@@ -20,14 +20,27 @@ if TYPE_CHECKING:
 
 
 class HttpxTransport:
-    """Carries requests to the gateway at ``url`` over httpx. ``inner`` replaces its sockets, for tests."""
+    """Carries requests to the gateway at ``url`` over httpx, through ``proxy`` if given (http, https, socks5).
+
+    Without one, ``HTTPS_PROXY`` and its kin hold, but not for a gateway on loopback. ``inner`` replaces the sockets of
+    httpx, for tests and for odd networks.
+
+    Raises:
+        ValueError: ``proxy`` is not the address of a proxy.
+    """
 
     def __init__(
-        self, url: str, api_key: str | None, timeout: Timeout, *, inner: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        api_key: str | None,
+        timeout: Timeout,
+        *,
+        proxy: str | None = None,
+        inner: httpx.BaseTransport | None = None,
     ) -> None:
         import httpx
 
-        self._client = httpx.Client(transport=inner, **_settings(url, api_key, timeout))
+        self._client = httpx.Client(transport=inner, **_settings(url, api_key, timeout, proxy))
         self._url = url
 
     def send(self, request: HttpRequest) -> HttpxResponse:
@@ -69,11 +82,17 @@ class AsyncHttpxTransport:
     """As ``HttpxTransport``."""
 
     def __init__(
-        self, url: str, api_key: str | None, timeout: Timeout, *, inner: httpx.AsyncBaseTransport | None = None
+        self,
+        url: str,
+        api_key: str | None,
+        timeout: Timeout,
+        *,
+        proxy: str | None = None,
+        inner: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         import httpx
 
-        self._client = httpx.AsyncClient(transport=inner, **_settings(url, api_key, timeout))
+        self._client = httpx.AsyncClient(transport=inner, **_settings(url, api_key, timeout, proxy))
         self._url = url
 
     async def send(self, request: HttpRequest) -> AsyncHttpxResponse:
@@ -136,16 +155,28 @@ class AsyncSystemClock:
         await asyncio.sleep(seconds)
 
 
-def _settings(url: str, api_key: str | None, timeout: Timeout) -> dict[str, Any]:
+def _settings(url: str, api_key: str | None, timeout: Timeout, proxy: str | None) -> dict[str, Any]:
     import httpx
 
-    return {
+    settings: dict[str, Any] = {
         "base_url": url,
         "headers": _headers(api_key),
-        "timeout": httpx.Timeout(timeout.read_s, connect=timeout.connect_s),
+        "timeout": _limits(timeout),
         # A proxy from the environment cannot reach a gateway on our own loopback.
-        "trust_env": not _is_loopback(urlsplit(url).hostname or ""),
+        "trust_env": proxy is None and not _is_loopback(urlsplit(url).hostname or ""),
     }
+    if proxy is not None:
+        try:
+            settings["proxy"] = httpx.Proxy(proxy)
+        except (ValueError, httpx.InvalidURL):  # Its message shows the password of the proxy.
+            raise ValueError("expected a proxy such as http://127.0.0.1:3128, found no address of one") from None
+    return settings
+
+
+def _limits(timeout: Timeout) -> httpx.Timeout:
+    import httpx
+
+    return httpx.Timeout(connect=timeout.connect_s, read=timeout.read_s, write=timeout.write_s, pool=timeout.pool_s)
 
 
 def _headers(api_key: str | None) -> dict[str, str]:
@@ -164,10 +195,22 @@ def _is_loopback(host: str) -> bool:
 
 def _built(client: httpx.Client | httpx.AsyncClient, request: HttpRequest) -> httpx.Request:
     return client.build_request(
-        request.method, request.path, headers=dict(request.headers), content=request.body or None
+        request.method,
+        request.path,
+        headers=dict(request.headers),
+        content=request.body or None,
+        timeout=client.timeout if request.timeout is None else _limits(request.timeout),
     )
 
 
+_REASONS = {
+    "ConnectTimeout": "no connection in time",
+    "ReadTimeout": "silence for too long",
+    "WriteTimeout": "the request could not be sent in time",
+    "PoolTimeout": "all connections of this client are in use; leave the streams that you have done with",
+}
+
+
 def _failed(url: str, error: Exception, idempotency_key: str | None) -> ConnectionFailed:
-    reason = str(error) or type(error).__name__
-    return ConnectionFailed(url, reason, idempotency_key=idempotency_key)
+    name = type(error).__name__
+    return ConnectionFailed(url, str(error) or _REASONS.get(name, name), idempotency_key=idempotency_key)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 WAV_HEADER_BYTES = 44
 _RIFF_BYTES_MAX = 2**32 - 1
@@ -82,11 +85,18 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     Raises:
         OSError: the folder is missing or cannot be written.
     """
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write in pieces: it takes its name when the block ends well, else it is gone. Raises ``OSError``."""
     target = Path(path)
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
         os.chmod(temporary, 0o644)  # mkstemp gives 0600, which a DAW under another user could not read.
         os.replace(temporary, target)
     except BaseException:

@@ -28,7 +28,7 @@ from tests.sdk.scripted import (
     async_client_of,
     client_of,
 )
-from tests.sdk.twins import SDK, blocking
+from tests.sdk.twins import async_modules, blocking, twin_of
 
 import loopmeter
 from loopmeter import (
@@ -48,8 +48,9 @@ from loopmeter import (
 )
 
 
-def test_the_blocking_client_is_the_async_one_with_words_exchanged() -> None:
-    assert (SDK / "_client.py").read_text() == blocking((SDK / "_async_client.py").read_text())
+@pytest.mark.parametrize("module", async_modules(), ids=lambda module: module.stem)
+def test_the_blocking_client_is_the_async_one_with_words_exchanged(module: Path) -> None:
+    assert twin_of(module).read_text() == blocking(module)
 
 
 def test_create_gives_the_whole_loop_with_its_bill_and_files(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import BaseModel, ValidationError
 
 from loopmeter._async_client import AsyncLoopmeter
+from loopmeter._budget import Budget
 from loopmeter._chunks import CHUNKS_MEDIA_TYPE
 from loopmeter._client import Loopmeter
 from loopmeter._core import HttpRequest, problem_of_validation
@@ -36,6 +37,7 @@ from loopmeter._models import (
     Quote,
     UsagePage,
 )
+from loopmeter._settings import Timeout
 from loopmeter.testing import _sound
 from loopmeter.testing._clock import AsyncManualClock, ManualClock
 from loopmeter.testing._faults import ConnectionReset, Delay, Fault, Lose, Refuse, Unreachable, damaged
@@ -50,9 +52,11 @@ FAKE_URL = "http://gateway.fake"
 class ClientOptions(TypedDict, total=False):
     """What ``FakeGateway.client`` passes on to the client."""
 
+    timeout: Timeout | None
     max_retries: int
     patience_s: float
     max_tokens: int | None
+    budget: Budget | None
 
 
 class FakeGateway:

@@ -1,0 +1,119 @@
+"""Performs the effects of ``_flows.py``, blocking.
+
+Made from ``_async_runner.py`` by ``python -m tests.sdk.twins``; change that file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from loopmeter import _core, _flows, _orders
+from loopmeter._core import (
+    Clock,
+    HttpRequest,
+    HttpResponse,
+    OpenResponse,
+    Transport,
+)
+from loopmeter._exceptions import LoopmeterError
+from loopmeter._quota import quotas_of
+from loopmeter._retry import log, tenacity_log, tenacity_stop, tenacity_wait
+
+_T = TypeVar("_T")
+
+
+class Runner:
+    """Performs the effects of flows, one at a time, with at most one body open."""
+
+    def __init__(self, transport: Transport, clock: Clock, options: _orders.CallOptions, seen: _orders.Seen) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._options = options
+        self._seen = seen
+        self._body: OpenResponse | None = None
+
+    def run(self, flow: _flows.Flow[_T]) -> _T:
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    outcome = self._perform(effect)
+                except LoopmeterError as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(outcome)
+        except StopIteration as stop:
+            result: _T = stop.value
+            return result
+
+    def _perform(self, effect: _flows.Effect) -> object:
+        match effect:
+            case _flows.Send(request):
+                return self.send(request)
+            case _flows.Open(request):
+                self.close()
+                self._body = self._open(request)
+            case _flows.Read():
+                assert self._body is not None
+                return self._body.read()
+            case _flows.Close():
+                self.close()
+            case _flows.Sleep(seconds, reason):
+                log.info("stream broken, resumed in %.2f s: %s", seconds, reason)
+                self._clock.sleep(seconds)
+            case _flows.Now():
+                return self._clock.now()
+        return None
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        from tenacity import Retrying  # Loaded late: it brings asyncio, which costs import time.
+
+        return Retrying(
+            stop=tenacity_stop(self._options.policy),
+            wait=tenacity_wait(self._options.policy),
+            before_sleep=tenacity_log,
+            sleep=self._clock.sleep,
+            reraise=True,
+        )(self._send_once, request)
+
+    def _send_once(self, request: HttpRequest) -> HttpResponse:
+        response = self._open(request)
+        try:
+            return _core.require_whole(request, _read_whole(response))
+        finally:
+            response.close()
+
+    def _open(self, request: HttpRequest) -> OpenResponse:
+        if self._options.timeout is not None:
+            request = replace(request, timeout=self._options.timeout)
+        began_s = self._clock.now()
+        response = self._transport.send(request)
+        log.debug(
+            "%s %s: %d after %.0f ms, request %s",
+            request.method,
+            request.path,
+            response.status,
+            (self._clock.now() - began_s) * 1000,
+            response.headers.get("x-request-id"),
+        )
+        self._seen.quotas = quotas_of(response.headers) or self._seen.quotas
+        if response.status < 400:
+            return response
+        try:
+            answer = _read_whole(response)
+        finally:
+            response.close()
+        raise _core.error_of(answer, request.idempotency_key)
+
+    def close(self) -> None:
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+
+def _read_whole(response: OpenResponse) -> HttpResponse:
+    pieces: list[bytes] = []
+    while piece := response.read():
+        pieces.append(piece)
+    return HttpResponse(response.status, response.headers, b"".join(pieces))

@@ -1,0 +1,211 @@
+"""The stream of one loop, blocking.
+
+Made from ``_async_stream.py`` by ``python -m tests.sdk.twins``; change that file.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from loopmeter import _flows
+from loopmeter._chunks import ChunkReceived, StreamEnded, StreamStarted
+from loopmeter._core import (
+    Clock,
+)
+from loopmeter._exceptions import LoopmeterError, StreamInterrupted
+from loopmeter._loop import Bill, Loop, Progress
+from loopmeter._models import ChunkMeter, Quote
+from loopmeter._pcm import pcm_array, pcm_floats
+from loopmeter._runner import Runner
+from loopmeter._wav import atomic_file, wav_header, wav_padding
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from loopmeter._client import Loops
+
+
+class LoopStream:
+    """The chunks of one loop, in order, each once, resumed by chunk number when a connection breaks.
+
+        with client.loops.stream("dusty lo-fi drums", bars=4) as stream:
+            for chunk in stream:
+                play(chunk.pcm)
+
+    ``started`` says what comes, once entered; ``tokens_charged`` is what the chunks so far cost. Leaving the block
+    before the end cancels the job, unless ``detach`` or by ``StreamInterrupted``; what was delivered stays charged,
+    and ``bill`` says what that is. Not safe to share between threads. A chunk is fetched when it is asked for: a slow
+    reader slows the making. Each chunk's bytes are checked; harmed ones are fetched again.
+
+    Instead of chunks it gives plain bytes (``pcm``), numbers (``floats``, ``arrays``), a WAV file (``save``) or the
+    finished loop (``collect``).
+    """
+
+    def __init__(self, loops: Loops, runner: Runner, clock: Clock, session: _flows.StreamSession, detach: bool) -> None:
+        self._loops = loops
+        self._runner = runner
+        self._clock = clock
+        self._session = session
+        self._detach = detach
+        self._started_at_s = clock.now()
+        self._first_chunk_s: float | None = None
+        self._frames = 0
+        self._closed = False
+        self.tokens_charged = 0
+
+    @property
+    def job_id(self) -> str | None:
+        """``None`` until the gateway has accepted the loop."""
+        return self._session.job_id
+
+    @property
+    def ended(self) -> StreamEnded | None:
+        """How the job ended; ``None`` while it goes on."""
+        return self._session.ended
+
+    @property
+    def bill(self) -> Bill | None:
+        """What the job was charged, once it has ended; also after the block was left early."""
+        return self._session.bill
+
+    @property
+    def progress(self) -> Progress:
+        """How far the stream is. Raises as ``started``."""
+        started = self.started
+        return Progress(self._session.next_index, started.chunks, self._frames, started.frames, self.tokens_charged)
+
+    @property
+    def started(self) -> StreamStarted:
+        """Length and format of the loop. Raises ``RuntimeError`` before the stream is entered or iterated."""
+        if self._session.started is None:
+            raise RuntimeError("expected a stream that has started, found a new one; enter it with 'with' first")
+        return self._session.started
+
+    @property
+    def idempotency_key(self) -> str | None:
+        return self._session.order.idempotency_key if self._session.order is not None else None
+
+    @property
+    def quote(self) -> Quote | None:
+        """The quote whose price holds; ``None`` if none was given and there is no ``max_tokens``."""
+        return self._session.order.quote if self._session.order is not None else None
+
+    def __enter__(self) -> LoopStream:
+        self._runner.run(self._session.start())
+        return self
+
+    def __iter__(self) -> LoopStream:
+        return self
+
+    def __next__(self) -> ChunkReceived:
+        """The next chunk.
+
+        Raises:
+            StreamInterrupted: the stream broke and could not be resumed.
+            LoopNotCompleted: the job failed, or was cancelled by someone else.
+            BudgetExceeded: the price is above ``max_tokens``.
+        """
+        if self._closed:
+            raise StopIteration
+        chunk = self._runner.run(self._session.advance())
+        if chunk is None:
+            raise StopIteration
+        if self._first_chunk_s is None:
+            self._first_chunk_s = self._clock.now() - self._started_at_s
+        self.tokens_charged = chunk.meter.tokens_total
+        self._frames += chunk.meter.frames
+        return chunk
+
+    def pcm(self) -> Iterator[bytes]:
+        """The sound chunk by chunk: interleaved little-endian, as ``started`` says. Raises as ``__next__``."""
+        for chunk in self:
+            yield chunk.pcm
+
+    def floats(self) -> Iterator[array[float]]:
+        """The samples chunk by chunk, from -1 to 1 as C floats, interleaved. Raises as ``__next__``."""
+        for chunk in self:
+            yield pcm_floats(chunk.pcm, self.started.bits)
+
+    def arrays(self) -> Iterator[NDArray[np.float32]]:
+        """The samples chunk by chunk, from -1 to 1 as float32 arrays of shape (frames, channels).
+
+        Raises:
+            ModuleNotFoundError: numpy is not installed. Else as ``__next__``.
+        """
+        for chunk in self:
+            yield pcm_array(chunk.pcm, self.started.channels, self.started.bits)
+
+    def save(self, path: str | os.PathLike[str], on_progress: Callable[[Progress], None] | None = None) -> Bill:
+        """Write all chunks into a WAV file as they come, whole or not at all; keeps one chunk in memory.
+
+        Raises:
+            ValueError: the stream does not begin at its first chunk.
+            OSError: the file cannot be written; the job goes on until the stream is left. Else as ``__next__``.
+        """
+        self._runner.run(self._session.start())
+        started = self.started
+        if self._session.next_index > 0:
+            raise ValueError(f"expected a stream at its first chunk, found one at chunk {self._session.next_index}")
+        with atomic_file(path) as file:
+            file.write(wav_header(started.frames, started.sample_rate_hz, started.channels, started.bits))
+            for chunk in self:
+                file.write(chunk.pcm)
+                if on_progress is not None:
+                    on_progress(self.progress)
+            file.write(wav_padding(started.frames, started.channels, started.bits))
+        assert self.bill is not None
+        return self.bill
+
+    def collect(self, on_chunk: Callable[[ChunkReceived], None] | None = None) -> Loop:
+        """Take all chunks that are left and give the loop. Raises as ``__next__``."""
+        pcm: list[bytes] = []
+        meters: list[ChunkMeter] = []
+        for chunk in self:
+            pcm.append(chunk.pcm)
+            meters.append(chunk.meter)
+            if on_chunk is not None:
+                on_chunk(chunk)
+        total_s = self._clock.now() - self._started_at_s
+        job_id = self.started.job
+        try:
+            job = self._loops.get(job_id)
+        except LoopmeterError as error:
+            error.idempotency_key = self.idempotency_key  # With it, all can be fetched again, free.
+            raise
+        return Loop(
+            job=job,
+            pcm=b"".join(pcm),
+            meters=tuple(meters),
+            first_chunk_s=self._first_chunk_s if self._first_chunk_s is not None else total_s,
+            total_s=total_s,
+            quote=self.quote,
+            idempotency_key=self.idempotency_key,
+            fetch_midi=partial(self._loops.midi, job_id),
+        )
+
+    def close(self) -> None:
+        """Leave the stream; cancels the job if it has not ended and ``detach`` was not asked."""
+        if self._closed:
+            return
+        self._closed = True
+        self._runner.close()
+        if self.job_id is not None and self.ended is None and not self._detach:
+            self._session.cancelled(self._loops.cancel(self.job_id))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, StreamInterrupted):
+            self._detach = True  # It can still be taken up again; the gateway cancels it if nobody does.
+        try:
+            self.close()
+        except LoopmeterError as failure:
+            if error is None:
+                raise
+            error.add_note(f"The job {self.job_id} could not be cancelled either: {failure}")
