@@ -23,6 +23,7 @@ from loopmeter_gateway.jobs import records, scores
 from loopmeter_gateway.jobs.live import LiveJob
 from loopmeter_gateway.jobs.records import JobRecord, Order
 from loopmeter_gateway.jobs.worker import Worker
+from loopmeter_gateway.live.sessions import LiveSessions
 from loopmeter_gateway.money import ledger, quotes
 from loopmeter_gateway.money.price_book import load_price_book
 from loopmeter_gateway.money.quotes import Offer
@@ -46,6 +47,7 @@ class Gateway:
         self.live_jobs: dict[str, LiveJob] = {}
         self.ready = False
         self.closing = False
+        self.sessions = LiveSessions(self)
         self._worker = Worker(engine, self.live_jobs, settings.lease_chunks, self._fail)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-plan")
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -83,7 +85,7 @@ class Gateway:
     async def quote(self, caller: Caller, request: LoopRequest) -> Quote:
         """The exact price of a request, kept for a while. Raises ``Refused`` as ``make_offer``."""
         offer = await self._offer(caller, request)
-        expires_at_ms = self._now_ms() + self.settings.quote_ttl_s * 1000
+        expires_at_ms = self.now_ms() + self.settings.quote_ttl_s * 1000
         return await self.database.write(
             lambda connection: quotes.create_quote(connection, caller.customer_id, request, offer, expires_at_ms)
         )
@@ -95,12 +97,12 @@ class Gateway:
             Refused: as ``make_offer`` and ``order_job``; nothing is held.
         """
         offer = None if order.quote_id is not None else await self._offer(caller, order.request)
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         record, new = await self.database.write(
-            lambda connection: records.order_job(connection, order, offer, now_ms, now_ms + self._hold_ttl_ms)
+            lambda connection: records.order_job(connection, order, offer, now_ms, now_ms + self.hold_ttl_ms)
         )
         if new:
-            self._register(LiveJob(record, None, self.clock.now()))
+            self.register(LiveJob(record, None, self.clock.now()))
         return record
 
     async def _offer(self, caller: Caller, request: LoopRequest) -> Offer:
@@ -124,6 +126,10 @@ class Gateway:
     def attach(self, live: LiveJob) -> None:
         """Read a job: from now on it is made."""
         live.attach()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again whether there is something to make."""
         self._worker.wake()
 
     def detach(self, live: LiveJob) -> None:
@@ -156,10 +162,10 @@ class Gateway:
         await asyncio.shield(live.delivering)
 
     async def _deliver_first(self, live: LiveJob) -> None:
-        chunk, now_ms = live.ahead[0], self._now_ms()
+        chunk, now_ms = live.ahead[0], self.now_ms()
         try:
             record, live.latest = await self.database.write(
-                lambda c: records.deliver_chunk(c, live.record.id, chunk, now_ms, now_ms + self._hold_ttl_ms)
+                lambda connection: live.deliver(connection, chunk, now_ms, now_ms + self.hold_ttl_ms)
             )
             live.ahead.popleft()
             self._update(live, record)
@@ -173,6 +179,8 @@ class Gateway:
 
     async def score(self, record: JobRecord) -> ScoreSheet | None:
         """The score of a job; ``None`` if it was not kept and this is not the engine that would play it."""
+        if record.offer.live:
+            return None
         sheet = await self.database.read(lambda connection: scores.find_score(connection, record.id))
         if sheet is None and record.offer.fingerprint == self.engine.info().fingerprint:
             made = sheet = await self.plan(lambda: self.engine.score(record.offer.request))
@@ -183,8 +191,12 @@ class Gateway:
 
     async def cancel(self, live: LiveJob) -> JobRecord:
         """Cancel a job: charged for what was delivered, the rest of its hold is free. An ended job stays as it is."""
-        await self._end(live, "cancelled", None)
+        await self.end(live, "cancelled")
         return live.record
+
+    async def end(self, live: LiveJob, state: records.Ended) -> None:
+        """End a job that nothing is wrong with. An ended job stays as it is."""
+        await self._end(live, state, None)
 
     async def _fail(self, live: LiveJob, refused: Refused) -> None:
         """The engine makes no more of this job. What it has made is good, and is delivered first."""
@@ -197,8 +209,7 @@ class Gateway:
         delivering = live.delivering
         if delivering is not None and delivering is not asyncio.current_task():
             await asyncio.wait([delivering])
-        error = None if refused is None else refused.problem()
-        end = functools.partial(records.end_job, job_id=live.record.id, state=state, now_ms=self._now_ms(), error=error)
+        end = functools.partial(live.end, state=state, now_ms=self.now_ms(), refused=refused)
         self._update(live, await self.database.write(end))
 
     def _update(self, live: LiveJob, record: JobRecord) -> None:
@@ -209,13 +220,14 @@ class Gateway:
     async def sweep(self) -> None:
         """Expire overdue holds, and cancel jobs whose readers stayed away for the grace time."""
         await self._expire()
+        await self.sessions.sweep()
         oldest = self.clock.now() - timedelta(seconds=self.settings.grace_s)
         for live in list(self.live_jobs.values()):
             if live.parked_since is not None and live.parked_since <= oldest:
                 await self.cancel(live)
 
     async def _expire(self) -> None:
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         if await self.database.read(lambda connection: ledger.expired_holds(connection, now_ms)):
             for record in await self.database.write(lambda connection: records.expire_jobs(connection, now_ms)):
                 live = self.live_jobs.get(record.id)
@@ -229,7 +241,7 @@ class Gateway:
             try:
                 await self.sweep()
                 if self.clock.now() >= forget_at:
-                    before_ms = self._now_ms() - QUOTES_KEPT_S * 1000
+                    before_ms = self.now_ms() - QUOTES_KEPT_S * 1000
                     await self.database.write(functools.partial(quotes.forget_quotes, before_ms=before_ms))
                     forget_at = self.clock.now() + timedelta(hours=1)
             # A full disk now may be a free one later. The sweeper must outlive what it cannot do today.
@@ -244,14 +256,17 @@ class Gateway:
         live = self.live_jobs.get(record.id)
         if live is None:
             live = LiveJob(record, engine_state, self.clock.now())
+            if record.offer.live:
+                live = await self.sessions.restore(record)
             if record.offer.fingerprint != self.engine.info().fingerprint:
                 detail = f"expected engine {record.offer.fingerprint}, found another; ask again with a new request"
                 await self._fail(live, Refused("engine_changed", detail))
             else:
-                self._register(live)
+                self.register(live)
         return live
 
-    def _register(self, live: LiveJob) -> None:
+    def register(self, live: LiveJob) -> None:
+        """Make a job, as soon as it has a reader."""
         self.live_jobs[live.record.id] = live
         if live.record.runs_by_itself:
             self._keep(self._read_to_end(live))
@@ -272,9 +287,11 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """The clock, as the database keeps it."""
         return to_ms(self.clock.now())
 
     @property
-    def _hold_ttl_ms(self) -> int:
+    def hold_ttl_ms(self) -> int:
+        """How long a hold lasts that does not move."""
         return self.settings.hold_ttl_s * 1000

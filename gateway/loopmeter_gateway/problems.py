@@ -40,6 +40,8 @@ PROBLEMS: dict[str, ProblemKind] = {
     "invalid_request": ProblemKind(422, "A field is wrong"),
     "quote_mismatch": ProblemKind(422, "The quote is for another request"),
     "idempotency_key_reused": ProblemKind(422, "The idempotency key belongs to another request"),
+    "live_unsupported": ProblemKind(501, "This engine does not play live"),
+    "taken_over": ProblemKind(409, "Another connection plays this session"),
     "internal": ProblemKind(500, "The gateway broke"),
     "engine_failed": ProblemKind(502, "The engine broke"),
     "engine_changed": ProblemKind(503, "The engine is another one than the job began with"),

@@ -19,6 +19,7 @@ from loopmeter_gateway.settings import Settings
 STOP_S = 5
 # What the kernel takes from us before the client reads it counts as delivered, so it is kept small.
 SEND_BUFFER_BYTES = 256 * 1024
+WS_MESSAGE_BYTES_MAX = 65_536
 
 
 def serve(*, host: str, port: int, db: str, engine: str, data: Path | None) -> None:
@@ -42,7 +43,9 @@ def serve_engine(engine: Engine, settings: Settings, host: str, port: int) -> No
         app,
         loop="uvloop",
         http="httptools",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=WS_MESSAGE_BYTES_MAX,
+        ws_per_message_deflate=False,  # Sound does not shrink, and a small message could unfold to a large one.
         log_config=None,
         access_log=False,
         server_header=False,

@@ -169,6 +169,27 @@ scores = Table(
     Column("summary_json", Text, nullable=False),
 )
 
+# What a live session has beside its job: what was asked for, what it costs, and why it ended.
+live_sessions = Table(
+    "live_sessions",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("request_json", Text, nullable=False),
+    Column("terms_json", Text, nullable=False),
+    Column("reason", Text),
+)
+
+# The settings that a session was steered with, in order. A row is written with the first chunk that knows of it.
+live_changes = Table(
+    "live_changes",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("from_chunk", Integer, nullable=False),
+    Column("settings_json", Text, nullable=False),
+    Column("refs_json", Text, nullable=False),
+)
+
 for _action in ("UPDATE", "DELETE"):
     event.listen(
         transfers,

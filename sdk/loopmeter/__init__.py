@@ -42,6 +42,8 @@ from loopmeter._exceptions import (
     StreamInterrupted,
 )
 from loopmeter._live_messages import (
+    LIVE_CREDIT_MAX,
+    LIVE_PATH,
     ClientMessage,
     LiveApplied,
     LiveCredit,
@@ -109,6 +111,8 @@ __all__ = [
     "DEFAULT_URL",
     "ENDED_STATES",
     "LAYERS",
+    "LIVE_CREDIT_MAX",
+    "LIVE_PATH",
     "APIError",
     "AnswerUnreadable",
     "AsyncClock",

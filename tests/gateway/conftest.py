@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from litestar import Litestar
 
 from loopmeter_engine.contract import Engine
 from loopmeter_engine.fake import FakeEngine
@@ -71,7 +72,7 @@ class House:
         headers = {"Authorization": f"Bearer {self.key}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as http:
             try:
-                yield Client(http, gateway, self.customer_id)
+                yield Client(http, gateway, self.customer_id, app)
             finally:
                 await gateway.stop()
 
@@ -83,6 +84,7 @@ class Client:
     http: httpx.AsyncClient
     gateway: Gateway
     customer_id: str
+    app: Litestar
 
     async def order(self, accept: str = "application/json", **fields: Any) -> httpx.Response:
         headers = {"Accept": accept}

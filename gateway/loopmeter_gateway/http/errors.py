@@ -10,6 +10,7 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import Message, Scope
+from pydantic import ValidationError
 
 from loopmeter import FieldProblem
 from loopmeter_gateway.money.quotes import field_problem
@@ -72,17 +73,26 @@ def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[
     )
 
 
+def invalid_fields(error: ValidationError) -> Refused:
+    """What pydantic said about a message, as a refusal that names each field."""
+    fields = tuple(_field(dict(item)) for item in error.errors(include_url=False, include_context=False))
+    return Refused("invalid_request", _sentence(fields) or "expected a JSON object", errors=fields)
+
+
+def _sentence(fields: tuple[FieldProblem, ...]) -> str:
+    return "; ".join(
+        f"{field.field}: expected {field.expected}" + (f", found {field.found}" if field.found else "")
+        for field in fields
+    )
+
+
 def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Refused:
     """What pydantic said about the body, or the web framework about body and query."""
     in_body: list[dict[str, Any]] = getattr(error.__cause__, "errors", None) or []
     fields = tuple(_field(item) for item in in_body)
     if not fields and isinstance(error.extra, list):
         fields = tuple(_framework_field(request, item) for item in error.extra)
-    detail = "; ".join(
-        f"{field.field}: expected {field.expected}" + (f", found {field.found}" if field.found else "")
-        for field in fields
-    )
-    return Refused("invalid_request", detail or error.detail, errors=fields)
+    return Refused("invalid_request", _sentence(fields) or error.detail, errors=fields)
 
 
 def _framework_field(request: Request[Any, Any, Any], item: dict[str, Any]) -> FieldProblem:

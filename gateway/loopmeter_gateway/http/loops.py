@@ -86,7 +86,10 @@ class Loops(Controller):
         self, request: _Request, job_id: FromPath[str], from_: Annotated[int, QueryParameter(name="from", ge=0)] = 0
     ) -> ASGIResponse:
         """Read or resume a job from a chunk number: free for what is charged already."""
-        return chunk_stream(gateway_of(request), await _live(request, job_id), from_)
+        live = await _live(request, job_id)
+        if live.record.offer.live and not live.record.ended:
+            raise Refused("not_finished", f"expected a loop or an ended session, found {job_id}; read it at /v1/live")
+        return chunk_stream(gateway_of(request), live, from_)
 
     @get("/loops/{job_id:str}/audio")
     async def audio(

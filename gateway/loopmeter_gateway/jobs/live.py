@@ -7,13 +7,20 @@ delivered lives in ``ahead``, is not charged, and can be made again from the las
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from loopmeter import ChunkReceived
-from loopmeter_engine.contract import Chunk
-from loopmeter_gateway.jobs.records import JobRecord
+from loopmeter_engine.contract import Chunk, Engine
+from loopmeter_gateway.jobs.records import Ended, JobRecord, deliver_chunk, end_job
 from loopmeter_gateway.problems import Refused
+
+Lease = Callable[[], Iterator[Chunk]]
+Delivered = tuple[JobRecord, ChunkReceived | None]
 
 
 class LiveJob:
@@ -54,6 +61,25 @@ class LiveJob:
             return 0
         rest = self.record.chunk_count - self.made_index
         return min(rest, 1 if self.made_index == 0 else lease_chunks - len(self.ahead))
+
+    def begin_lease(self, engine: Engine, count: int) -> Lease:
+        """What makes the next ``count`` chunks, to be called in the engine's thread."""
+        request = self.record.offer.request
+        return functools.partial(engine.lease, request, self.made_index, count, self.engine_state)
+
+    def chunk_bytes(self, index: int) -> tuple[int, int]:
+        """The frames and bytes that chunk ``index`` must have."""
+        offer = self.record.offer
+        return offer.chunk_frames[index], offer.chunk_frames[index] * offer.channels * offer.bits // 8
+
+    def deliver(self, connection: Connection, chunk: Chunk, now_ms: int, hold_expires_at_ms: int) -> Delivered:
+        """Charge a chunk and store it, in one unit of work. Raises ``Refused`` as ``records.deliver_chunk``."""
+        return deliver_chunk(connection, self.record.id, chunk, now_ms, hold_expires_at_ms)
+
+    def end(self, connection: Connection, state: Ended, now_ms: int, refused: Refused | None) -> JobRecord:
+        """End the job in the database, in one unit of work."""
+        error = None if refused is None else refused.problem()
+        return end_job(connection, self.record.id, state, now_ms, error=error)
 
     def attach(self) -> None:
         """Somebody reads."""

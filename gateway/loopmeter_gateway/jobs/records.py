@@ -86,7 +86,13 @@ class JobRecord:
 
 
 def order_job(
-    connection: Connection, order: Order, offer: Offer | None, now_ms: int, hold_expires_at_ms: int
+    connection: Connection,
+    order: Order,
+    offer: Offer | None,
+    now_ms: int,
+    hold_expires_at_ms: int,
+    *,
+    job_id: str | None = None,
 ) -> tuple[JobRecord, bool]:
     """The one job of an idempotency key, and whether it is new. ``offer`` is the price where no quote is redeemed.
 
@@ -103,7 +109,7 @@ def order_job(
                 "use a new key for a new request",
             )
         return _record(before), False
-    job_id = "job_" + secrets.token_hex(12)
+    job_id = job_id or "job_" + secrets.token_hex(12)
     if order.quote_id is not None:
         offer = redeem_quote(connection, order.quote_id, order.customer_id, order.request, job_id, now_ms)
     assert offer is not None
@@ -156,10 +162,21 @@ def deliver_chunk(
         raise Refused("job_ended", f"expected a job that is being made, found {job_id} {row.state}")
     offer = Offer.model_validate_json(row.offer_json)
     assert row.chunks_delivered == chunk.index
-    frames_delivered = row.frames_delivered + chunk.frames
-    tokens_total = charge_due(offer.tokens, frames_delivered, offer.frames)
+    tokens_total = charge_due(offer.tokens, row.frames_delivered + chunk.frames, offer.frames)
+    record, received = store_chunk(connection, row, chunk, tokens_total, now_ms, hold_expires_at_ms)
+    if chunk.index + 1 == len(offer.chunk_frames):
+        record = end_job(connection, job_id, "completed", now_ms)
+    return record, received
+
+
+def store_chunk(
+    connection: Connection, row: Any, chunk: Chunk, tokens_total: int, now_ms: int, hold_expires_at_ms: int
+) -> tuple[JobRecord, ChunkReceived]:
+    """Keep a chunk, its meter and the engine's state, and charge what ``tokens_total`` is above the charges so far.
+
+    ``row`` is the job's. Raises ``Refused`` hold_expired; nothing changed.
+    """
     tokens = tokens_total - row.tokens_charged
-    last = chunk.index + 1 == len(offer.chunk_frames)
     ledger.post(connection, row.hold_id, chunk.index, tokens, now_ms, hold_expires_at_ms)
     meter = ChunkMeter(
         index=chunk.index,
@@ -170,23 +187,21 @@ def deliver_chunk(
         device_seconds=chunk.usage.device_seconds,
         peak_memory_bytes=chunk.usage.peak_memory_bytes,
     )
-    values = {"job_id": job_id, "delivered_at_ms": now_ms, "pcm": chunk.pcm, **meter.model_dump()}
+    values = {"job_id": row.id, "delivered_at_ms": now_ms, "pcm": chunk.pcm, **meter.model_dump()}
     connection.execute(insert(chunks), values)
-    if not last:
-        _keep_state(connection, job_id, chunk)
+    _keep_state(connection, row.id, chunk)
     moved = connection.execute(
         update(jobs)
-        .where(jobs.c.id == job_id)
+        .where(jobs.c.id == row.id)
         .values(
             state="running",
             tokens_charged=tokens_total,
             chunks_delivered=chunk.index + 1,
-            frames_delivered=frames_delivered,
+            frames_delivered=row.frames_delivered + chunk.frames,
         )
         .returning(jobs)
     ).one()
-    record = end_job(connection, job_id, "completed", now_ms) if last else _record(moved)
-    return record, ChunkReceived(chunk.pcm, meter)
+    return _record(moved), ChunkReceived(chunk.pcm, meter)
 
 
 def _keep_state(connection: Connection, job_id: str, chunk: Chunk) -> None:
@@ -242,12 +257,16 @@ def read_chunk(connection: Connection, job_id: str, index: int) -> ChunkReceived
 
 
 def _record(row: Any) -> JobRecord:
+    offer = Offer.model_validate_json(row.offer_json)
+    if offer.live:  # It grows with every chunk, and so does what it may cost.
+        grown = {"chunk_frames": offer.chunk_frames * row.chunks_delivered, "frames": row.frames_delivered}
+        offer = offer.model_copy(update=grown | {"tokens": row.tokens_quoted})
     return JobRecord(
         id=row.id,
         customer_id=row.customer_id,
         hold_id=row.hold_id,
         quote_id=row.quote_id,
-        offer=Offer.model_validate_json(row.offer_json),
+        offer=offer,
         runs_by_itself=row.runs_by_itself,
         state=row.state,
         tokens_charged=row.tokens_charged,

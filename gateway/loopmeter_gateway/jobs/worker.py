@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from loopmeter_engine.contract import LEASE_CHUNKS_MAX, Chunk, Engine, EngineFailed
-from loopmeter_gateway.jobs.live import LiveJob
+from loopmeter_gateway.jobs.live import Lease, LiveJob
 from loopmeter_gateway.problems import Refused
 
 _log = logging.getLogger(__name__)
@@ -82,7 +82,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         count = live.lease_count(self._lease_chunks)
         try:
-            await loop.run_in_executor(self._thread, self._make, loop, live, count)
+            lease = live.begin_lease(self._engine, count)
+            await loop.run_in_executor(self._thread, self._make, loop, live, lease, count)
         except EngineFailed as error:
             _log.warning("job %s: %s", live.record.id, error)
             live.failures += 1
@@ -93,14 +94,13 @@ class Worker:
             _log.exception("job %s: the engine raised what its contract does not allow", live.record.id)
             await self._on_failed(live, Refused("engine_failed", f"the engine raised {type(error).__name__}: {error}"))
 
-    def _make(self, loop: asyncio.AbstractEventLoop, live: LiveJob, count: int) -> None:
+    def _make(self, loop: asyncio.AbstractEventLoop, live: LiveJob, lease: Lease, count: int) -> None:
         """Run one lease, in the engine's thread. A short lease that nobody asked to stop is a failure too."""
-        offer = live.record.offer
         index = start = live.made_index
-        chunks = self._engine.lease(offer.request, start, count, live.engine_state)
+        chunks = lease()
         try:
             for chunk in chunks:
-                _check(chunk, index, offer.chunk_frames[index], offer.channels * offer.bits // 8)
+                _check(chunk, index, *live.chunk_bytes(index))
                 loop.call_soon_threadsafe(live.push, chunk)
                 index += 1
                 if self._stopping or not live.wanted:
@@ -113,8 +113,8 @@ class Worker:
             raise EngineFailed(f"expected {count} chunks from chunk {start}, found {index - start}")
 
 
-def _check(chunk: Chunk, index: int, frames: int, frame_bytes: int) -> None:
+def _check(chunk: Chunk, index: int, frames: int, pcm_bytes: int) -> None:
     found = (chunk.index, chunk.frames, len(chunk.pcm))
-    expected = (index, frames, frames * frame_bytes)
+    expected = (index, frames, pcm_bytes)
     if found != expected:
         raise EngineFailed(f"expected (index, frames, bytes) {expected} as planned, found {found}")

@@ -124,6 +124,21 @@ def post(connection: Connection, hold_id: str, chunk_index: int, tokens: int, no
     _transfer(connection, moved.account_id, REVENUE, tokens, now_ms, hold_id, chunk_index)
 
 
+def extend_hold(connection: Connection, hold_id: str, tokens: int) -> int:
+    """Set up to ``tokens`` more aside for an open hold: how many were available, 0 for a closed one."""
+    row = connection.execute(
+        select(accounts.c.id, accounts.c.posted - accounts.c.held)
+        .join_from(holds, accounts)
+        .where(holds.c.id == hold_id, holds.c.state == "open")
+        .with_for_update()
+    ).first()
+    more = 0 if row is None else max(0, min(tokens, row[1]))
+    if row is not None and more:
+        connection.execute(update(accounts).where(accounts.c.id == row.id).values(held=accounts.c.held + more))
+        connection.execute(update(holds).where(holds.c.id == hold_id).values(amount=holds.c.amount + more))
+    return more
+
+
 def close_hold(connection: Connection, hold_id: str, state: Closed) -> bool:
     """Close a hold and free what it did not post. ``False``: it was closed before, and nothing changed."""
     closed = connection.execute(

@@ -40,6 +40,7 @@ class Offer(BaseModel):
     price_book: str
     tokens: int
     lines: tuple[QuoteLine, ...]
+    live: bool = False  # The offer of an endless session is for one chunk; see ``live/records.py``.
 
 
 def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopRequest, at: datetime) -> Offer:

@@ -1,0 +1,1 @@
+"""Endless sessions: ``terms`` (what they cost), ``records`` (what is durable), ``session``, ``sessions``."""

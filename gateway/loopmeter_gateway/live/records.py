@@ -1,0 +1,180 @@
+"""Live sessions in the database: a job, its terms, and the log of its changes. Every function is one unit of work.
+
+A session is a job, so that it is billed, listed and fetched like one. Its hold grows minute by minute.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from loopmeter import ENDED_STATES, ChunkReceived, LiveEndReason, LiveRequest, LiveSettings, LiveWarning
+from loopmeter_engine.contract import LiveChange, LiveChunk
+from loopmeter_gateway.jobs import records
+from loopmeter_gateway.jobs.records import JobRecord
+from loopmeter_gateway.live.terms import WARNING_S, LiveTerms
+from loopmeter_gateway.money import ledger
+from loopmeter_gateway.money.quotes import Offer
+from loopmeter_gateway.problems import Refused
+from loopmeter_gateway.tables import holds, jobs, live_changes, live_sessions
+
+_STATE_OF: dict[LiveEndReason, records.Ended] = {"lost": "cancelled", "idle": "cancelled", "failed": "failed"}
+_REASON_OF: dict[str, LiveEndReason] = {"completed": "stopped", "cancelled": "lost", "failed": "failed"}
+
+
+@dataclass(slots=True)
+class LogEntry:
+    """One change of a session's log, and the callers' references of what came together in it."""
+
+    change: LiveChange
+    refs: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOrder:
+    """Who starts what, under which key. ``order_sha256`` covers what was asked; ``request`` has nothing left open."""
+
+    customer_id: str
+    session: str
+    order_sha256: bytes
+    request: LiveRequest
+    terms: LiveTerms
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A session as it stands in the database."""
+
+    job: JobRecord
+    session: str
+    request: LiveRequest
+    terms: LiveTerms
+    log: list[LogEntry]
+    engine_state: bytes | None
+    reason: LiveEndReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What delivering a chunk came to: ``received`` is ``None`` if it could not be paid for, and the session ended."""
+
+    record: JobRecord
+    received: ChunkReceived | None
+    warning: LiveWarning | None = None
+    reason: LiveEndReason | None = None
+
+
+def start(connection: Connection, order: LiveOrder, now_ms: int, hold_expires_at_ms: int) -> tuple[SessionRecord, bool]:
+    """The one session of its key, and whether it is new. Raises ``Refused`` as ``records.order_job``."""
+    job_id = "live_" + secrets.token_hex(12)
+    offer = order.offer.model_copy(update={"tokens": order.terms.hold_due(0)})
+    asked = records.Order(
+        order.customer_id, order.session, order.order_sha256, offer.request, None, runs_by_itself=False
+    )
+    job, new = records.order_job(connection, asked, offer, now_ms, hold_expires_at_ms, job_id=job_id)
+    if new:
+        values = {
+            "job_id": job.id,
+            "request_json": order.request.model_dump_json(),
+            "terms_json": order.terms.model_dump_json(),
+        }
+        connection.execute(insert(live_sessions), values)
+    return find(connection, job), new
+
+
+def find_by_key(connection: Connection, session: str, customer_id: str) -> SessionRecord:
+    """The session that a customer started under a key. Raises ``Refused`` not_found."""
+    same_key = (jobs.c.customer_id == customer_id) & (jobs.c.idempotency_key == session)
+    job_id = connection.execute(select(jobs.c.id).join_from(jobs, live_sessions).where(same_key)).scalar()
+    if job_id is None:
+        raise Refused("not_found", f"session: expected one of this customer, found none called {session!r}")
+    return find(connection, records.find_job(connection, job_id, customer_id))
+
+
+def find(connection: Connection, job: JobRecord) -> SessionRecord:
+    """The session of a job. Raises ``Refused`` job_ended: the key belongs to a loop, not to a session."""
+    joined = select(live_sessions, jobs.c.idempotency_key).join_from(live_sessions, jobs)
+    row = connection.execute(joined.where(live_sessions.c.job_id == job.id)).first()
+    if row is None:
+        raise Refused("idempotency_key_reused", f"session: expected a key of its own, found that of {job.id}, a loop")
+    logged = select(live_changes).where(live_changes.c.job_id == job.id).order_by(live_changes.c.number)
+    return SessionRecord(
+        job=job,
+        session=row.idempotency_key,
+        request=LiveRequest.model_validate_json(row.request_json),
+        terms=LiveTerms.model_validate_json(row.terms_json),
+        log=[_entry(change) for change in connection.execute(logged)],
+        engine_state=records.engine_state(connection, job.id),
+        reason=row.reason or _REASON_OF.get(job.state),
+    )
+
+
+def _entry(row: Any) -> LogEntry:
+    settings = LiveSettings.model_validate_json(row.settings_json)
+    return LogEntry(LiveChange(row.from_chunk, settings), list(json.loads(row.refs_json)))
+
+
+def deliver(
+    connection: Connection,
+    job_id: str,
+    terms: LiveTerms,
+    chunk: LiveChunk,
+    new_entries: list[tuple[int, LogEntry]],
+    now_ms: int,
+    hold_expires_at_ms: int,
+) -> Delivery:
+    """Store a chunk with the changes before it, and charge it; renew the hold where a minute is nearly used up.
+
+    A chunk that cannot be paid for ends the session instead. Raises ``Refused`` job_ended, hold_expired.
+    """
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one()
+    if row.state in ENDED_STATES:
+        raise Refused("job_ended", f"expected a session that is played, found {job_id} {row.state}")
+    assert row.chunks_delivered == chunk.index
+    frames = row.frames_delivered + chunk.frames
+    total = terms.due(frames)
+    held = connection.execute(select(holds.c.amount).where(holds.c.id == row.hold_id)).scalar_one()
+    wanted = terms.hold_due(frames)
+    if wanted > held:
+        held += ledger.extend_hold(connection, row.hold_id, wanted - held)
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(tokens_quoted=held))
+    at_cap = terms.max_tokens is not None and held >= terms.max_tokens
+    if total > held:
+        reason: LiveEndReason = "budget" if at_cap else "no_tokens"
+        return Delivery(end(connection, job_id, reason, now_ms), None, reason=reason)
+    for number, entry in new_entries:
+        _keep_entry(connection, job_id, number, entry)
+    record, received = records.store_chunk(connection, row, chunk, total, now_ms, hold_expires_at_ms)
+    warning = None
+    if terms.due(frames + WARNING_S * terms.sample_rate_hz) > held:
+        warning = LiveWarning(
+            reason="budget" if at_cap else "no_tokens",
+            tokens_charged=total,
+            tokens_left=held - total,
+            seconds_left=terms.seconds_left(frames, held - total),
+        )
+    return Delivery(record, received, warning)
+
+
+def _keep_entry(connection: Connection, job_id: str, number: int, entry: LogEntry) -> None:
+    values = {
+        "job_id": job_id,
+        "number": number,
+        "from_chunk": entry.change.from_chunk,
+        "settings_json": entry.change.settings.model_dump_json(exclude_none=True),
+        "refs_json": json.dumps(entry.refs),
+    }
+    connection.execute(insert(live_changes), values)
+
+
+def end(connection: Connection, job_id: str, reason: LiveEndReason, now_ms: int) -> JobRecord:
+    """End a session; as it ended, also if it had ended before, when nothing changes."""
+    record = records.end_job(connection, job_id, _STATE_OF.get(reason, "completed"), now_ms)
+    unsaid = (live_sessions.c.job_id == job_id) & live_sessions.c.reason.is_(None)
+    connection.execute(update(live_sessions).where(unsaid).values(reason=reason))
+    return record

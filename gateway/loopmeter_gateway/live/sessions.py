@@ -1,0 +1,181 @@
+"""What the gateway does for live sessions: start, resume, steer, pause, end. No HTTP in here.
+
+Chunks are made, charged and handed over by the same code as those of loops: ``Gateway.next_event``.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from loopmeter import LiveEndReason, LiveRequest, LiveSet, LiveStart, PriceBook, QuoteLine, ResolvedRequest
+from loopmeter_engine.contract import InvalidRequest, LiveEngine, LivePlan
+from loopmeter_gateway.accounts.customers import Caller
+from loopmeter_gateway.jobs.records import JobRecord
+from loopmeter_gateway.live import records
+from loopmeter_gateway.live.session import LiveSession
+from loopmeter_gateway.live.terms import LiveTerms
+from loopmeter_gateway.money.price_book import price
+from loopmeter_gateway.money.quotes import HOUSE_MODEL, Offer, field_problem
+from loopmeter_gateway.problems import Refused
+
+if TYPE_CHECKING:
+    from loopmeter_gateway.gateway import Gateway
+
+
+class LiveSessions:
+    """The sessions of one gateway. Those in memory are among ``gateway.live_jobs``."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def start(self, caller: Caller, asked: LiveStart) -> LiveSession:
+        """The one session of the key ``asked.session``.
+
+        Raises:
+            Refused: invalid_request, insufficient_tokens, idempotency_key_reused, live_unsupported; nothing is held.
+        """
+        gateway = self._gateway
+        plan = await self._plan(asked.request())
+        terms = self._terms(plan, asked.max_tokens)
+        body = asked.model_dump_json(exclude={"session", "credit"})
+        order = records.LiveOrder(
+            customer_id=caller.customer_id,
+            session=asked.session,
+            order_sha256=hashlib.sha256(body.encode()).digest(),
+            request=plan.request,
+            terms=terms,
+            offer=self._offer(plan, terms),
+        )
+        now_ms = gateway.now_ms()
+        found, new = await gateway.database.write(
+            lambda connection: records.start(connection, order, now_ms, now_ms + gateway.hold_ttl_ms)
+        )
+        if new:
+            session = LiveSession(found, gateway.clock.now())
+            gateway.register(session)
+            return session
+        return await self._open(found)
+
+    async def resume(self, caller: Caller, session: str) -> LiveSession:
+        """A session that was started before, also one that has ended. Raises ``Refused`` not_found."""
+        find = functools.partial(records.find_by_key, session=session, customer_id=caller.customer_id)
+        return await self._open(await self._gateway.database.read(find))
+
+    async def _open(self, found: records.SessionRecord) -> LiveSession:
+        live = await self._gateway.live(found.job.id, found.job.customer_id)
+        return live if isinstance(live, LiveSession) else LiveSession(found, self._gateway.clock.now())
+
+    async def restore(self, record: JobRecord) -> LiveSession:
+        """A session that is in the database alone."""
+        found = await self._gateway.database.read(lambda connection: records.find(connection, record))
+        return LiveSession(found, self._gateway.clock.now())
+
+    def connect(self, live: LiveSession, connection: object, credit: int) -> None:
+        """Play a session to ``connection``. Whoever played it before learns that it was taken over."""
+        live.connection = connection
+        live.credit = credit
+        live.notify()
+        self._gateway.attach(live)
+
+    def disconnect(self, live: LiveSession) -> None:
+        """Stop playing it. Nothing more is made; after the grace time the session ends as lost."""
+        self._gateway.detach(live)
+
+    async def steer(self, live: LiveSession, asked: LiveSet) -> None:
+        """Change what is played. Raises ``Refused`` invalid_request: the engine cannot play that; nothing changed."""
+        if asked.ref in live.refs:
+            return
+        await self._plan(live.steered(asked.settings()))
+        live.steer(asked.ref, asked.settings())
+
+    def pause(self, live: LiveSession) -> None:
+        """Make and charge nothing until ``play``."""
+        live.paused_since = live.paused_since or self._gateway.clock.now()
+        live.notify()
+
+    def play(self, live: LiveSession) -> None:
+        """Go on."""
+        live.paused_since = None
+        live.notify()
+        self._gateway.wake()
+
+    async def end(self, live: LiveSession, reason: LiveEndReason) -> None:
+        """End a session. One that has ended stays as it is."""
+        live.reason = live.reason or reason
+        await self._gateway.end(live, "cancelled" if reason in ("lost", "idle") else "completed")
+
+    async def sweep(self) -> None:
+        """End the sessions that nobody takes up, and those that were paused for too long."""
+        gateway = self._gateway
+        now = gateway.clock.now()
+        for live in list(gateway.live_jobs.values()):
+            if not isinstance(live, LiveSession):
+                continue
+            if live.parked_since is not None and now - live.parked_since >= timedelta(seconds=gateway.settings.grace_s):
+                await self.end(live, "lost")
+            elif live.paused_since is not None and now - live.paused_since >= timedelta(
+                seconds=gateway.settings.live_pause_s
+            ):
+                await self.end(live, "idle")
+
+    async def _plan(self, request: LiveRequest) -> LivePlan:
+        engine = self._gateway.engine
+        if not isinstance(engine, LiveEngine):
+            raise Refused("live_unsupported", f"expected an engine that plays live, found {engine.info().name}")
+        known = {HOUSE_MODEL, engine.info().name}
+        if request.model not in known:
+            raise Refused.field("model", f"one of {', '.join(sorted(known))}", request.model)
+        try:
+            return await self._gateway.plan(lambda: engine.plan_live(request))
+        except InvalidRequest as error:
+            problem = field_problem(error.field, str(error))
+            raise Refused("invalid_request", f"{error.field}: {error}", errors=(problem,)) from error
+
+    def _terms(self, plan: LivePlan, max_tokens: int | None) -> LiveTerms:
+        book, at = self._gateway.book, self._gateway.clock.now()
+        first, second = (
+            price(
+                book,
+                frames=minutes * 60 * plan.sample_rate_hz,
+                sample_rate_hz=plan.sample_rate_hz,
+                quality=plan.request.quality,
+                at=at,
+            ).tokens
+            for minutes in (1, 2)
+        )
+        return LiveTerms(
+            first_minute_tokens=first,
+            minute_tokens=second - first,
+            max_tokens=max_tokens,
+            sample_rate_hz=plan.sample_rate_hz,
+            channels=plan.channels,
+            bits=plan.bits,
+            chunk_frames=plan.chunk_frames,
+        )
+
+    def _offer(self, plan: LivePlan, terms: LiveTerms) -> Offer:
+        """The offer of one chunk; a session's job grows by it."""
+        book: PriceBook = self._gateway.book
+        shared = plan.request.model_dump(include=set(ResolvedRequest.model_fields))
+        prompt = ", ".join(prompt.text for prompt in plan.request.prompts)[:1000]
+        return Offer(
+            request=ResolvedRequest.model_validate(shared | {"prompt": prompt}),
+            frames=plan.chunk_frames,
+            sample_rate_hz=plan.sample_rate_hz,
+            channels=plan.channels,
+            bits=plan.bits,
+            chunk_frames=(plan.chunk_frames,),
+            flops=plan.flops_per_chunk,
+            peak_memory_bytes=plan.peak_memory_bytes,
+            fingerprint=self._gateway.engine.info().fingerprint,
+            price_book=f"{book.name}-{book.version}",
+            tokens=terms.hold_due(0),
+            lines=(
+                QuoteLine(text="first minute, by frames", tokens=terms.first_minute_tokens),
+                QuoteLine(text="each later minute, by frames", tokens=terms.minute_tokens),
+            ),
+            live=True,
+        )
