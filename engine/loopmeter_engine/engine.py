@@ -36,6 +36,7 @@ from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, SUBFRAMES, Autoen
 from loopmeter_engine.model.flow import passes
 from loopmeter_engine.model.precision import halve, working_format
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
+from loopmeter_engine.planner.chord_names import read_chords
 from loopmeter_engine.planner.midi import InvalidMidi, score_to_midi, with_user_midi
 from loopmeter_engine.planner.plan import plan_score, resolve
 from loopmeter_engine.score import Score
@@ -44,6 +45,7 @@ from loopmeter_engine.text.understand import PromptReader
 from loopmeter_engine.weights_io import WEIGHTS, fingerprint, load_autoencoder, load_transformer
 
 DURATION_S_MAX = 300.0
+CONTROLS = frozenset({"chords", "swing", "density", "intensity", "sections"})
 _VERSION = "1"
 _PREPARED_MAX = 16
 _Network = TypeVar("_Network", Autoencoder, Transformer)
@@ -74,7 +76,7 @@ class LoopmeterEngine:
             version=_VERSION,
             fingerprint=self._fingerprint,
             sample_rate_hz=SAMPLE_RATE_HZ,
-            capabilities=frozenset({"hifi", "midi", "midi_in", "layers", "guidance", "solver", "steps"}),
+            capabilities=frozenset({"hifi", "midi", "midi_in", "layers", "guidance", "solver", "steps"} | CONTROLS),
             duration_s_max=DURATION_S_MAX,
             licence="Apache-2.0",
         )
@@ -163,7 +165,12 @@ class LoopmeterEngine:
     def _compose(self, request: LoopRequest) -> tuple[LoopRequest, Score]:
         """The request with nothing left open, and its score. Raises InvalidRequest."""
         brief = self._reader.read(request.prompt)
-        resolved = resolve(request, brief)
+        try:
+            resolved = resolve(request, brief)
+            if request.chords is not None:
+                read_chords(request.chords, 1, request.beats_per_bar)
+        except ValueError as error:
+            raise InvalidRequest("chords", str(error)) from error
         assert resolved.tempo_bpm is not None and resolved.bars is not None
         duration_s = resolved.bars * resolved.beats_per_bar * 60 / resolved.tempo_bpm
         if duration_s > DURATION_S_MAX:
@@ -239,7 +246,19 @@ def summary_of(score: Score, request: LoopRequest) -> dict[str, object]:
         "layers": {layer: score.timbres[layer].family for layer in score.layers},
         "notes": sum(note.layer in score.timbres for note in score.notes),
         "hits": len(score.hits) if "drums" in score.timbres else 0,
+        "sections": _section_starts(request),
     }
+
+
+def _section_starts(request: LoopRequest) -> list[dict[str, object]]:
+    assert request.tempo_bpm is not None
+    found: list[dict[str, object]] = []
+    bar = 0
+    for section in request.sections or ():
+        start_s = bar * request.beats_per_bar * 60 / request.tempo_bpm
+        found.append({"name": section.name, "bar": bar, "bars": section.bars, "frame": round(start_s * SAMPLE_RATE_HZ)})
+        bar += section.bars
+    return found
 
 
 def pcm_bytes(sound: Tensor, bits: int) -> bytes:

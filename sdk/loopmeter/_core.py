@@ -18,7 +18,17 @@ from pydantic import BaseModel, ValidationError
 
 from loopmeter._chunks import CHUNKS_MEDIA_TYPE
 from loopmeter._exceptions import AnswerUnreadable, APIError, InvalidRequest, api_error_type
-from loopmeter._models import FieldProblem, Layer, LoopOrder, LoopRequest, Problem, ProblemCode, Quality, Solver
+from loopmeter._models import (
+    FieldProblem,
+    Layer,
+    LoopOrder,
+    LoopRequest,
+    Problem,
+    ProblemCode,
+    Quality,
+    Section,
+    Solver,
+)
 from loopmeter._quota import quotas_of
 from loopmeter._settings import Timeout
 
@@ -44,6 +54,11 @@ class LoopOptions(TypedDict, total=False):
     steps: int | None
     guidance: float | None
     midi_base64: str | None
+    chords: str | None
+    swing: float | None
+    density: float | None
+    intensity: float | None
+    sections: Sequence[Section] | None
 
 
 @dataclass(frozen=True, slots=True)

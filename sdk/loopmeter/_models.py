@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Quality = Literal["standard", "hifi"]
 Layer = Literal["drums", "bass", "chords", "lead", "pad", "fx"]
@@ -37,8 +37,22 @@ def check_layers(value: tuple[Layer, ...] | None) -> tuple[Layer, ...] | None:
     return value
 
 
+class Section(BaseModel):
+    """A part of a whole piece. ``energy`` 0..1 says how much of the music sounds; ``None`` goes by the name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"\S")]
+    bars: Annotated[int, Field(ge=1, le=256)]
+    energy: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
 class LoopRequest(BaseModel):
     """One loop, as asked for. ``None`` means: taken from the prompt's words, else from the genre's habit.
+
+    ``chords`` is one name a bar (``"Am F C G"``), or bars with several (``"Am F | C G"``), going round. ``swing`` 1 is
+    a full triplet. ``density`` (few or many notes) and ``intensity`` (soft or hard) go from 0 to 1, 0.5 being the
+    genre's habit of intensity. ``sections`` make a whole piece; their bars add up to its length.
 
     The length is exact: ``round(bars * beats_per_bar * 60 / tempo_bpm * sample_rate_hz)`` frames.
     """
@@ -58,6 +72,19 @@ class LoopRequest(BaseModel):
     steps: Annotated[int, Field(ge=1, le=100)] | None = None
     guidance: Annotated[float, Field(ge=0, le=10)] | None = None
     midi_base64: Annotated[str, Field(max_length=400_000)] | None = None
+    chords: Annotated[str, Field(max_length=2000, pattern=r"\S")] | None = None
+    swing: Annotated[float, Field(ge=0, le=1)] | None = None
+    density: Annotated[float, Field(ge=0, le=1)] | None = None
+    intensity: Annotated[float, Field(ge=0, le=1)] | None = None
+    sections: Annotated[tuple[Section, ...], Field(min_length=1, max_length=32)] | None = None
+
+    @model_validator(mode="after")
+    def _sections_fill_the_bars(self) -> Self:
+        if self.sections is not None and self.bars is not None:
+            total = sum(section.bars for section in self.sections)
+            if total != self.bars:
+                raise ValueError(f"expected sections of {self.bars} bars in all, found {total}; leave bars out")
+        return self
 
     @field_validator("key")
     @classmethod

@@ -6,12 +6,14 @@ stems left out. The bass reads the drums even when they do not sound.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 
 from loopmeter import LAYERS, Layer
 from loopmeter_engine.planner.accompany import Harmony, write_bass, write_chords, write_pad
+from loopmeter_engine.planner.chord_names import read_chords
 from loopmeter_engine.planner.drums import write_drums
 from loopmeter_engine.planner.genres import GENRE_BOOK, Genre
 from loopmeter_engine.planner.grid import Frame, Swing
@@ -40,22 +42,31 @@ def compose(
     families: Mapping[Layer, str] | None = None,
     macros: Mapping[Layer, Mapping[str, float]] | None = None,
     density: float | None = None,
+    intensity: float | None = None,
+    swing: float | None = None,
+    chords: str | None = None,
 ) -> Score:
     """A whole loop of ``bars`` bars. ``None`` means the habit of the genre.
 
     ``genre``, ``mood``, ``mode`` are names of ``names.py``; ``tonic`` a pitch class; ``families`` and ``macros`` fix
-    timbres; ``density`` is 0 (sparse) to 1 (busy). All events start and end inside the loop.
+    timbres; ``density`` is 0 (sparse) to 1 (busy), ``intensity`` 0 (soft) to 1 (hard) with the habit at 0.5; ``swing``
+    1 is a full triplet; ``chords`` as ``chord_names.read_chords`` takes them. All events start and end inside the loop.
 
     Raises:
         ValueError: an argument is unknown or out of range; the message says expected and found.
     """
     book, feel = _look_up(genre, mood)
+    feel = _pressed(feel, 0.5 if intensity is None else intensity)
     _check(tempo_bpm, bars, beats_per_bar, tonic, mode)
     if mode is None:
         mode = draw_mode(book, feel, _rng(seed, "mode"))
     busy = min(1.0, max(0.0, book.density + feel.density)) if density is None else min(1.0, max(0.0, density))
-    frame = _measure(book, bars, beats_per_bar, _rng(seed, "measure"))
-    harmony = Harmony(_harmonise(book, feel, frame, tonic, mode, _rng(seed, "harmony")), tonic, mode)
+    frame = _measure(book, bars, beats_per_bar, swing, _rng(seed, "measure"))
+    if chords is None:
+        spans = _harmonise(book, feel, frame, tonic, mode, _rng(seed, "harmony"))
+    else:
+        spans = read_chords(chords, bars, beats_per_bar)
+    harmony = Harmony(spans, tonic, mode)
     sounding = layers if layers is not None else book.layers
     straight_hits = write_drums(book, frame, busy, _rng(seed, "drums")) if {"drums", "bass"} & set(sounding) else []
     hits = humanise_hits(straight_hits, book.groove, book.human, frame.swing, frame.beats, _rng(seed, "hands"))
@@ -158,9 +169,20 @@ def _check(tempo_bpm: float, bars: int, beats_per_bar: int, tonic: int, mode: st
         raise ValueError(f"expected a mode of {', '.join(MODE_STEPS)}, found {mode!r}")
 
 
-def _measure(genre: Genre, bars: int, beats_per_bar: int, rng: np.random.Generator) -> Frame:
+def _pressed(feel: Mood, intensity: float) -> Mood:
+    """A mood played softer or harder: louder hits are brighter and driven, too."""
+    push = 2 * intensity - 1
+    macros = dict(feel.macros or {})
+    for macro, by in (("brightness", 0.2), ("drive", 0.15), ("softness", -0.1)):
+        macros[macro] = macros.get(macro, 0.0) + by * push
+    return dataclasses.replace(feel, velocity=feel.velocity * (1 + 0.35 * push), macros=macros)
+
+
+def _measure(genre: Genre, bars: int, beats_per_bar: int, swing: float | None, rng: np.random.Generator) -> Frame:
     low, high = genre.swing
     amount = round(float(rng.uniform(low, high)), 3)
+    if swing is not None:
+        amount = swing
     if beats_per_bar == 6:
         amount = 0.0  # The compound grid is a shuffle already.
     return Frame(bars, beats_per_bar, Swing(amount, genre.swing_beats), waltz=int(rng.integers(2)))

@@ -11,6 +11,7 @@ import numpy as np
 
 from loopmeter import LAYERS, Layer, LoopRequest
 from loopmeter_engine.planner.brief import PromptBrief
+from loopmeter_engine.planner.chord_names import key_of, read_chords
 from loopmeter_engine.planner.compose import compose, draw_mode
 from loopmeter_engine.planner.genres import GENRE_BOOK, Genre
 from loopmeter_engine.planner.harmony import MINOR_LIKE, key_name
@@ -18,6 +19,7 @@ from loopmeter_engine.planner.listen import estimate_key
 from loopmeter_engine.planner.midi import InvalidMidi, UserMidi, midi_to_events
 from loopmeter_engine.planner.moods import MOOD_BOOK
 from loopmeter_engine.planner.names import GENRES
+from loopmeter_engine.planner.sections import arrange
 from loopmeter_engine.score import Score
 
 DEFAULT_BARS = 4
@@ -41,11 +43,14 @@ def resolve(request: LoopRequest, brief: PromptBrief) -> LoopRequest:
     if tempo is None:
         low, usual, high = genre.tempo_bpm
         tempo = float(round(min(high, max(low, usual * mood.tempo * (0.97 + 0.06 * float(rolls[0]))))))
-    bars = request.bars or brief.bars or (user.bars(request.beats_per_bar) if user else DEFAULT_BARS)
+    asked_bars = sum(section.bars for section in request.sections) if request.sections else request.bars
+    bars = asked_bars or brief.bars or (user.bars(request.beats_per_bar) if user else DEFAULT_BARS)
     key = request.key
     if key is None:
         tonic, mode = brief.tonic, brief.mode
-        if user and user.notes and tonic is None:
+        if request.chords is not None and tonic is None:
+            tonic, mode = key_of(read_chords(request.chords, bars, request.beats_per_bar))
+        elif user and user.notes and tonic is None:
             # Many programs write C major for want of a key: that signature says nothing.
             tonic, heard_mode = parse_key(user.key) if user.key and user.key != "C" else estimate_key(user.notes)
             mode = mode or heard_mode
@@ -63,20 +68,36 @@ def plan_score(request: LoopRequest, brief: PromptBrief) -> Score:
     if brief.mode is not None and (brief.mode in MINOR_LIKE) == (mode in MINOR_LIKE):
         mode = brief.mode  # "D dorian": the key of a request says only minor.
     genre = _genre(brief)
-    return compose(
-        genre.name,
-        brief.mood,
-        tempo_bpm=request.tempo_bpm,
-        bars=request.bars,
-        beats_per_bar=request.beats_per_bar,
-        tonic=tonic,
-        mode=mode,
-        layers=_layers(request, brief, genre),
-        seed=request.seed,
-        families=brief.families,
-        macros=brief.macros,
-        density=brief.density,
-    )
+    layers = _layers(request, brief, genre)
+
+    def part(bars: int, sounding: tuple[Layer, ...], energy: float | None = None, variation: int = 0) -> Score:
+        return compose(
+            genre.name,
+            brief.mood,
+            tempo_bpm=tempo_bpm,
+            bars=bars,
+            beats_per_bar=request.beats_per_bar,
+            tonic=tonic,
+            mode=mode,
+            layers=sounding,
+            seed=request.seed + variation,
+            families=brief.families,
+            macros=brief.macros,
+            density=request.density if request.density is not None else brief.density,
+            intensity=request.intensity if energy is None else _louder(request.intensity, energy),
+            swing=request.swing,
+            chords=request.chords,
+        )
+
+    tempo_bpm = request.tempo_bpm
+    if request.sections is None:
+        return part(request.bars, layers)
+    return arrange(request.sections, layers, part)
+
+
+def _louder(intensity: float | None, energy: float) -> float:
+    """A section's intensity: the piece's, up to 0.2 less or more by energy."""
+    return min(1.0, max(0.0, (0.5 if intensity is None else intensity) + 0.4 * (energy - 0.6)))
 
 
 def parse_key(key: str) -> tuple[int, str]:
