@@ -14,7 +14,7 @@ from typing import Any
 
 from loopmeter import AsyncLoopmeter, LoopNotCompleted, LoopRequest, StreamStarted, wav_header, wav_padding
 from loopmeter_integrations.osc._addresses import PROTOCOL, Value
-from loopmeter_integrations.osc._files import AtomicFile, safe_name
+from loopmeter_integrations.osc._files import AtomicFile, open_files, safe_name
 
 # The request's own names for the arguments that the protocol calls otherwise.
 FIELD_OF_ARGUMENT = {"bpm": "tempo_bpm"}
@@ -53,11 +53,9 @@ async def quote(work: Work) -> None:
 
 
 async def loop(work: Work) -> None:
-    """Quote, order, write as it comes. The folder is tried first: nothing is charged for a disk that is full."""
-    with (
-        await asyncio.to_thread(AtomicFile, work.folder) as wav,
-        await asyncio.to_thread(AtomicFile, work.folder) as midi,
-    ):
+    """Order, write as it comes. The folder is tried first: nothing is charged for a disk that is full."""
+    wav, midi = await asyncio.to_thread(open_files, work.folder, 2)
+    with wav, midi:
         try:
             await _make(work, wav, midi)
         except LoopNotCompleted as ended:
@@ -67,17 +65,18 @@ async def loop(work: Work) -> None:
 
 
 async def _make(work: Work, wav: AtomicFile, midi: AtomicFile) -> None:
+    """One call to the gateway; with ``max_tokens`` two, since the price must be known before the order."""
     prompt, options = _prompt(work), _options(work)
-    priced = await work.client.quote(prompt, **options)
+    limit = work.values.get("max_tokens")
+    max_tokens = limit if isinstance(limit, int) else None
+    priced = await work.client.quote(prompt, **options) if max_tokens is not None else None
     if work.cancel_wanted:
         work.reply("/loopmeter/cancelled", 0)
         return
-    limit = work.values.get("max_tokens")
-    max_tokens = limit if isinstance(limit, int) else None
     async with work.client.loops.stream(prompt, quote=priced, max_tokens=max_tokens, **options) as stream:
         started = stream.started
         work.job = started.job
-        work.reply("/loopmeter/accepted", started.job, priced.tokens)
+        work.reply("/loopmeter/accepted", started.job, await _price(work.client, started))
         if work.cancel_wanted:
             await cancel(work)
         await asyncio.to_thread(wav.write, _header(started))
@@ -98,6 +97,13 @@ async def cancel(work: Work) -> None:
     work.cancel_wanted = True
     if work.job is not None:
         await work.client.loops.cancel(work.job)
+
+
+async def _price(client: AsyncLoopmeter, started: StreamStarted) -> int:
+    """What the gateway holds. An older gateway does not say it with the stream; then the job is asked."""
+    if started.tokens_quoted is not None:
+        return started.tokens_quoted
+    return (await client.loops.get(started.job)).tokens_quoted
 
 
 WORK_OF_ADDRESS: dict[str, Callable[[Work], Coroutine[Any, Any, None]]] = {
