@@ -69,8 +69,15 @@ class ScriptedGateway:
         async with self._changed:
             self._changed.notify_all()
 
+    async def until_sent(self, sent: str) -> None:
+        """Wait for a request, as ``METHOD path``."""
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(lambda: sent in self.sent), 20)
+
     async def send(self, request: HttpRequest) -> Answer:
         self.sent.append(f"{request.method} {request.path}")
+        async with self._changed:
+            self._changed.notify_all()
         if self.unreachable:
             raise ConnectionFailed("http://scripted", "refused")
         match request.method, request.path.split("/")[2:]:
