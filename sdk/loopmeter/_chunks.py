@@ -41,7 +41,8 @@ _LENGTH = struct.Struct(">I")
 class StreamStarted(BaseModel):
     """What comes: chunks ``first_index .. chunks - 1`` of a job, PCM interleaved little-endian.
 
-    ``frames`` is the length of the whole loop, also when the stream resumes in its middle.
+    ``frames`` is the length of the whole loop, also when the stream resumes in its middle. ``tokens_quoted`` is the
+    price that is held, and the most that the job will cost; ``None`` from a gateway that does not say.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -53,6 +54,7 @@ class StreamStarted(BaseModel):
     channels: int = Field(ge=1)
     bits: int = Field(multiple_of=8, ge=8, le=32)
     first_index: int = Field(default=0, ge=0)
+    tokens_quoted: int | None = Field(default=None, ge=0)
 
 
 @dataclass(frozen=True, slots=True)

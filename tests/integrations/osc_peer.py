@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.integrations.scripted_gateway import ScriptedGateway
 
 from loopmeter import AsyncLoopmeter
-from loopmeter_integrations.osc import serve_osc
+from loopmeter_integrations.osc import BridgeSettings, serve_osc
 from loopmeter_integrations.osc._codec import Message, decode_datagram, encode_message
 
 REPLY_S_MAX = 20.0
@@ -74,13 +74,13 @@ async def peer_of(endpoint: tuple[str, int]) -> AsyncIterator[Peer]:
 
 @contextlib.asynccontextmanager
 async def bridge_and_peer(
-    out: Path, gateway: ScriptedGateway | None = None
+    out: Path, gateway: ScriptedGateway | None = None, settings: BridgeSettings | None = None
 ) -> AsyncIterator[tuple[tuple[str, int], Peer, ScriptedGateway]]:
     """A bridge over a scripted gateway, its endpoint, and one client of it."""
     scripted = gateway or ScriptedGateway()
     async with (
         AsyncLoopmeter("http://scripted", "lm_test", transport=scripted, clock=Clock()) as client,
-        serve_osc(client, ("127.0.0.1", 0), out) as endpoint,
+        serve_osc(client, ("127.0.0.1", 0), out, settings) as endpoint,
         peer_of(endpoint) as peer,
     ):
         yield endpoint, peer, scripted

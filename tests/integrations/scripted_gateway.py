@@ -46,7 +46,7 @@ class ScriptedGateway:
     """``chunks_allowed`` holds every stream before that chunk until ``allow_all``. ``problem`` answers every order.
 
     ``orders_allowed`` is waited for before an order is accepted; ``order_came`` tells of one. ``sent`` are the
-    requests, as ``METHOD path``.
+    requests, as ``METHOD path``; ``jobs`` those that were accepted.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class ScriptedGateway:
         self.order_came = asyncio.Event()
         self._changed = asyncio.Condition()
         self._cancelled: set[str] = set()
-        self._jobs: dict[str, LoopRequest] = {}
+        self.jobs: dict[str, LoopRequest] = {}
         self._delivered: dict[str, int] = {}
         self._numbers = itertools.count(1)
 
@@ -69,8 +69,15 @@ class ScriptedGateway:
         async with self._changed:
             self._changed.notify_all()
 
+    async def until_sent(self, sent: str) -> None:
+        """Wait for a request, as ``METHOD path``."""
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(lambda: sent in self.sent), 20)
+
     async def send(self, request: HttpRequest) -> Answer:
         self.sent.append(f"{request.method} {request.path}")
+        async with self._changed:
+            self._changed.notify_all()
         if self.unreachable:
             raise ConnectionFailed("http://scripted", "refused")
         match request.method, request.path.split("/")[2:]:
@@ -83,7 +90,7 @@ class ScriptedGateway:
             case "POST", ["loops"]:
                 return await self._order(LoopOrder.model_validate_json(request.body))
             case "GET", ["loops", job, "midi"]:
-                return Answer(200, _once(self.engine.score(self._jobs[job]).midi))
+                return Answer(200, _once(self.engine.score(self.jobs[job]).midi))
             case "GET", ["loops", job]:
                 return self._job(job)
             case "DELETE", ["loops", job]:
@@ -100,9 +107,7 @@ class ScriptedGateway:
         try:
             plan = self.engine.plan(request)
         except InvalidRequest as error:
-            found = {"field": error.field, "expected": "at most 300 s", "found": "more"}
-            body = Problem.model_validate({"status": 422, "code": "invalid_request", "errors": [found]})
-            return Answer(422, _once(body.model_dump_json().encode()))
+            return self._refuse(error)
         quote = Quote(
             quote_id="q",
             tokens=PRICE_TOKENS,
@@ -118,10 +123,15 @@ class ScriptedGateway:
             return Answer(self.problem.status, _once(self.problem.model_dump_json().encode()))
         self.order_came.set()
         await self.orders_allowed.wait()
+        request = LoopRequest(**order.model_dump(exclude={"quote_id"}))
+        try:
+            plan = self.engine.plan(request)
+        except InvalidRequest as error:
+            return self._refuse(error)
         job = f"job{next(self._numbers)}"
-        self._jobs[job] = LoopRequest(**order.model_dump(exclude={"quote_id"}))
+        self.jobs[job] = request
         self._delivered[job] = 0
-        return Answer(200, self._stream(job, self.engine.plan(self._jobs[job])))
+        return Answer(200, self._stream(job, plan))
 
     async def _stream(self, job: str, plan: Plan) -> AsyncIterator[bytes]:
         chunks = len(plan.chunk_frames)
@@ -133,6 +143,7 @@ class ScriptedGateway:
                 sample_rate_hz=plan.sample_rate_hz,
                 channels=plan.channels,
                 bits=plan.bits,
+                tokens_quoted=PRICE_TOKENS,
             )
         )
         for index in range(chunks):
@@ -154,11 +165,11 @@ class ScriptedGateway:
         yield encode_chunk_event(StreamEnded(state="completed", tokens_charged=PRICE_TOKENS))
 
     def _tokens(self, job: str) -> int:
-        plan = self.engine.plan(self._jobs[job])
+        plan = self.engine.plan(self.jobs[job])
         return PRICE_TOKENS * sum(plan.chunk_frames[: self._delivered[job]]) // plan.frames
 
     def _job(self, job: str) -> Answer:
-        plan = self.engine.plan(self._jobs[job])
+        plan = self.engine.plan(self.jobs[job])
         return self._json(
             {
                 "id": job,
@@ -175,6 +186,12 @@ class ScriptedGateway:
                 "created_at": datetime.now(UTC).isoformat(),
             }
         )
+
+    @staticmethod
+    def _refuse(error: InvalidRequest) -> Answer:
+        found = {"field": error.field, "expected": "at most 300 s", "found": "more"}
+        body = Problem.model_validate({"status": 422, "code": "invalid_request", "errors": [found]})
+        return Answer(422, _once(body.model_dump_json().encode()))
 
     @staticmethod
     def _json(body: dict[str, object]) -> Answer:

@@ -230,7 +230,7 @@ async def test_a_bad_loop_names_the_argument_and_orders_nothing(
         answer = await peer.heard()
         assert answer[:3] == ("/loopmeter/error", "a", "bad_arguments")
         assert said in str(answer[3])
-        assert "POST /v1/loops" not in gateway.sent
+        assert gateway.jobs == {}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -260,6 +260,15 @@ async def test_a_price_above_the_budget_is_refused_before_ordering(tmp_path: Pat
         peer.ask_loop("a", "drums", 1, "max_tokens", PRICE_TOKENS - 1)
         assert (await peer.heard())[:3] == ("/loopmeter/error", "a", "over_budget")
         assert "POST /v1/loops" not in gateway.sent
+
+
+@asynchronous
+async def test_a_loop_without_a_budget_takes_one_call_to_be_accepted(tmp_path: Path) -> None:
+    async with bridge_and_peer(tmp_path) as (_, peer, gateway):
+        peer.ask_loop("a")
+        assert (await peer.heard())[0] == "/loopmeter/accepted"
+        assert gateway.sent == ["POST /v1/loops"]
+        await peer.heard_until("/loopmeter/ready")
 
 
 @asynchronous

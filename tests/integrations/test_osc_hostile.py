@@ -17,11 +17,12 @@ from tests.integrations.test_osc_codec import bundle
 
 from loopmeter import AsyncLoopmeter
 from loopmeter_integrations.osc import BridgeError, parse_listen, serve_osc
-from loopmeter_integrations.osc._addresses import ERROR, REPLIES, REQUESTS
 from loopmeter_integrations.osc._bridge import Bridge
+from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._codec import Message, decode_datagram, encode_message
+from loopmeter_integrations.osc._table import ERROR, REPLIES, REQUESTS
 
-SENDER = ("127.0.0.1", 40_000)
+SENDER = Client("udp", "127.0.0.1", 40_000)
 LOOP = encode_message("/loopmeter/loop", "ssfiss", ["a", "drums", 120.0, 1, "Am", "standard"])
 
 
@@ -164,7 +165,7 @@ async def test_a_port_in_use_says_so(tmp_path: Path) -> None:
         bridge_and_peer(tmp_path) as (endpoint, _peer, _gateway),
         AsyncLoopmeter("http://scripted", "k", transport=ScriptedGateway()) as client,
     ):
-        with pytest.raises(BridgeError, match="expected a free UDP port"):
+        with pytest.raises(BridgeError, match="expected a free UDP and TCP port"):
             async with serve_osc(client, endpoint, tmp_path):
                 pass
 

@@ -39,7 +39,9 @@ class Process:
 
     def __init__(self, *command: str, **environment: str) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("LOOPMETER_")}
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean | environment)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean | environment
+        )
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -48,7 +50,14 @@ class Process:
         """The next line. Raises ``queue.Empty`` when none comes in time."""
         return self._lines.get(timeout=wait_s)
 
+    def say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
     def stop(self) -> int:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         self._process.send_signal(signal.SIGTERM)
         status = self._process.wait(WAIT_S)
         self._reader.join(WAIT_S)
@@ -194,6 +203,76 @@ def test_a_mistake_by_oscsend_is_named_and_costs_nothing(
     assert answer.startswith('/loopmeter/error sss "e" "bad_arguments" ')
     assert said in answer
     assert studio.client.balance() == before
+
+
+class Connected:
+    """liblo on a TCP connection to the bridge; what it hears is on the connection, or on a UDP port with SLIP."""
+
+    def __init__(self, process: Process, framing: str) -> None:
+        self._process = process
+        own_port = process.line()
+        self._options = ("reply_port", own_port) if framing == "slip" else ()
+
+    def send(self, address: str, types: str, *values: str) -> None:
+        options = "si" if self._options else ""
+        self._process.say("\t".join((address, types + options, *values, *self._options)))
+
+    def heard(self) -> list[str]:
+        return self._process.line().split("\t")
+
+
+@pytest.fixture(params=["length", "slip"])
+def connected(studio: Studio, request: pytest.FixtureRequest) -> Iterator[Connected]:
+    port = studio.bridge.rpartition(":")[2]
+    script = str(Path(__file__).with_name("liblo_client.py"))
+    with running(sys.executable, script, port.strip("/"), request.param) as process:
+        yield Connected(process, request.param)
+
+
+def test_quote_loop_progress_and_ready_by_liblo_over_tcp(studio: Studio, connected: Connected) -> None:
+    connected.send("/loopmeter/hello", "s", "h")
+    assert connected.heard()[:3] == ["/loopmeter/welcome", "sssi", "h"]
+    connected.send("/loopmeter/quote", "ssfiss", "q", "drums", "120", "1", "Am", "standard")
+    quoted = connected.heard()
+    assert quoted[:3] == ["/loopmeter/quoted", "siii", "q"]
+    connected.send("/loopmeter/loop", "ssfiss", "take", "drums", "120", "1", "Am", "standard")
+    accepted = connected.heard()
+    assert accepted[:3] == ["/loopmeter/accepted", "ssi", "take"]
+    for number in range(1, 5):
+        assert connected.heard()[:5] == ["/loopmeter/progress", "siii", "take", str(number), "4"]
+    ready = connected.heard()
+    assert ready[:3] == ["/loopmeter/ready", "sssifi", "take"]
+    with wave.open(ready[3]) as wav:
+        assert wav.getnframes() == int(ready[5]) == 88_200
+    assert studio.client.loops.get(accepted[3]).tokens_charged == int(ready[7])
+
+
+def test_errors_and_cancel_by_liblo_over_tcp(studio: Studio, connected: Connected) -> None:
+    connected.send("/loopmeter/loop", "ssfiss", "bad", "drums", "0", "1", "Am", "standard")
+    assert connected.heard()[:4] == ["/loopmeter/error", "sss", "bad", "bad_arguments"]
+    connected.send("/loopmeter/nonesuch", "s", "n")
+    assert connected.heard()[2:4] == ["n", "unknown_address"]
+    # 240 s: it cannot be made before the cancel is heard.
+    connected.send("/loopmeter/loop", "ssfiss", "long", "drums", "60", "60", "Am", "hifi")
+    accepted = connected.heard()
+    connected.send("/loopmeter/cancel", "s", "long")
+    answers = [connected.heard()]
+    while answers[-1][0] == "/loopmeter/progress":
+        answers.append(connected.heard())
+    assert answers[-1][:3] == ["/loopmeter/cancelled", "si", "long"]
+    job = studio.client.loops.get(accepted[3])
+    assert (job.state, job.tokens_charged) == ("cancelled", int(answers[-1][3]))
+
+
+def test_a_sender_that_hangs_up_at_once_is_answered_where_it_says(studio: Studio) -> None:
+    """``oscsend`` closes its connection behind the message."""
+    tcp = studio.bridge.replace("osc.udp", "osc.tcp")
+    with running("oscdump", "-L", str(port := _free_udp_port())) as oscdump:
+        _wake(oscdump, port)
+        arguments = ["ssfisssi", "t", "drums", "120", "1", "Am", "standard", "reply_port", str(port)]
+        subprocess.run(["oscsend", tcp, "/loopmeter/loop", *arguments], check=True, timeout=WAIT_S)
+        lines = [oscdump.line() for _ in range(6)]
+    assert "/loopmeter/ready" in lines[-1]
 
 
 def test_sigterm_ends_the_bridge_in_order(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def chunk_stream(gateway: Gateway, live: LiveJob, first_index: int) -> JobStream
                 channels=offer.channels,
                 bits=offer.bits,
                 first_index=first_index,
+                tokens_quoted=offer.tokens,
             )
         )
         index = first_index

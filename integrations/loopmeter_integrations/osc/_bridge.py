@@ -1,7 +1,7 @@
-"""The bridge: datagrams in, datagrams out, requests in between. No socket: ``_server.py`` has it.
+"""The bridge: packets in, packets out, requests in between. No socket: ``_server.py`` has them.
 
-Nothing here waits. A message is answered at once with an error, or becomes a task. Clients are told apart by the
-address that their answers go to; an id belongs to its client and its kind of request.
+Nothing here waits. A message is answered at once with an error, or becomes a task. Clients are told apart by where
+their answers go; an id belongs to its client and its kind of request.
 """
 
 from __future__ import annotations
@@ -11,49 +11,53 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loopmeter import (
-    APIError,
-    AsyncLoopmeter,
-    BudgetExceeded,
-    ConnectionFailed,
-    InvalidRequest,
-    LoopmeterError,
-    StreamInterrupted,
-)
+from loopmeter import AsyncLoopmeter, ConnectionFailed, LoopmeterError
 from loopmeter_integrations.osc import _work
 from loopmeter_integrations.osc._addresses import (
-    ERROR,
     PORT_MAX,
-    REPLIES,
-    REQUESTS,
     BadArguments,
     Value,
     encode_reply,
     parse_arguments,
     request_id,
 )
+from loopmeter_integrations.osc._clients import LEASE_S_MAX, TOPICS, Client, Subscriptions, TooManySubscriptions, Topic
 from loopmeter_integrations.osc._codec import Argument, Message, Unreadable, decode_datagram
-from loopmeter_integrations.osc._limits import MESSAGES_PER_S_IN_ALL, MessageRate
+from loopmeter_integrations.osc._limits import MESSAGES_PER_S_IN_ALL, MessageRate, SpendingCaps
+from loopmeter_integrations.osc._refusals import Refusal, explain
 from loopmeter_integrations.osc._schedule import Schedule, TooFarAhead, TooManyHeld
+from loopmeter_integrations.osc._table import ERROR, REPLIES, REQUESTS
 
 RUNNING_MAX_PER_CLIENT = 8
-RUNNING_MAX = 32
+RUNNING_MAX = 256
+LOOPS_MAX = 32
 CLOSE_S_MAX = 5.0
+HEARTBEAT_S = 1.0
+PROBE_EVERY = 5  # Heartbeats between two looks at the gateway.
+# Less is the time that a message takes anyway; more is a sender whose clock was never set.
+LATE_S_MIN, LATE_S_MAX = 0.01, 3600.0
 _ERROR_CHARACTERS_MAX = 1000
 
-Endpoint = tuple[str, int]
+AtOnce = Callable[[Client, str, dict[str, Value]], None]
 
 log = logging.getLogger("loopmeter.osc")
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    work: _work.Work
+    task: asyncio.Task[None]
 
 
 class Bridge:
     """Serve OSC clients. Build and use it inside a running event loop; ``close`` ends what runs.
 
-    ``send`` takes a datagram and where it goes. Files land in ``folder``, which must exist. ``wall_clock`` gives
+    ``send`` takes a packet and whom it is for. Files land in ``folder``, which must exist. ``wall_clock`` gives
     seconds since 1970, for time tags.
     """
 
@@ -61,23 +65,32 @@ class Bridge:
         self,
         client: AsyncLoopmeter,
         folder: Path,
-        send: Callable[[bytes, Endpoint], None],
+        send: Callable[[bytes, Client], None],
         *,
+        caps: SpendingCaps | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._folder = folder.resolve()
         self._send = send
+        self._caps = caps or SpendingCaps()
         self._loop = asyncio.get_running_loop()
         self._schedule = Schedule(self._loop, wall_clock)
         self._rate_of_client = MessageRate()
         self._rate_of_all = MessageRate(MESSAGES_PER_S_IN_ALL)
-        self._running: dict[tuple[Endpoint, str, str], _work.Work] = {}
+        self._running: dict[tuple[Client, str, str], _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._subscriptions = Subscriptions()
+        self._heart: asyncio.Task[None] | None = None
+        self._gateway = "up"
+        self._at_once: dict[str, AtOnce] = {
+            "/loopmeter/cancel": self._cancel,
+            "/loopmeter/subscribe": self._subscribe,
+        }
 
-    def receive(self, datagram: bytes, sender: Endpoint) -> None:
-        """Take a datagram. Never raises, never waits."""
-        for element in decode_datagram(datagram):
+    def receive(self, packet: bytes, sender: Client) -> None:
+        """Take a packet. Never raises, never waits."""
+        for element in decode_datagram(packet):
             arguments = element.arguments if isinstance(element, Message) else (element.first,)
             told = _told_id(arguments)
             error = partial(self._error, _told_client(sender, arguments), told or "")
@@ -86,14 +99,25 @@ class Bridge:
                     error("rate_limited", "expected fewer messages a second; send the rest again later")
                 return
             if isinstance(element, Unreadable):
-                log.warning("unreadable datagram from %s: %s", sender, element.reason)
+                log.warning("unreadable packet from %s: %s", sender, element.reason)
                 if told is not None and element.address not in REPLIES:
                     error("malformed", element.reason)
                 continue
             try:
-                self._schedule.run_at(element.time_tag, partial(self._handle, element, sender))
+                late_s = self._schedule.run_at(element.time_tag, partial(self._handle, element, sender))
             except (TooFarAhead, TooManyHeld) as refusal:
                 error("time_tag", f"{refusal}; check this machine's clock against the sender's")
+                continue
+            if LATE_S_MIN <= late_s <= LATE_S_MAX and element.address in REQUESTS:
+                client = _told_client(sender, arguments)
+                self._reply(client, told or "", "/loopmeter/late", element.address, late_s * 1000)
+
+    def forget(self, client: Client) -> None:
+        """The client has gone: cancel what it asked for, and tell it nothing more."""
+        self._subscriptions.forget(client)
+        for (owner, _, _), running in list(self._running.items()):
+            if owner == client:
+                running.task.cancel()
 
     async def close(self) -> None:
         """Drop what waits, cancel what runs, and give the gateway a few seconds to hear of it."""
@@ -103,11 +127,11 @@ class Bridge:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_S_MAX)
 
-    def _admit(self, sender: Endpoint) -> bool:
+    def _admit(self, sender: Client) -> bool:
         now_s = self._loop.time()
         return self._rate_of_client.admit(sender, now_s) and self._rate_of_all.admit("all", now_s)
 
-    def _handle(self, message: Message, sender: Endpoint) -> None:
+    def _handle(self, message: Message, sender: Client) -> None:
         error = partial(self._error, _told_client(sender, message.arguments), _told_id(message.arguments) or "")
         request = REQUESTS.get(message.address)
         if request is None:
@@ -119,81 +143,126 @@ class Bridge:
             return
         try:
             values = parse_arguments(request, message.arguments)
+            client = _at_port(sender, values.get("reply_port"))
+            own_id = str(values["id"])
+            if message.address in self._at_once:
+                self._at_once[message.address](client, own_id, values)
+            else:
+                self._start(client, message.address, own_id, values)
         except BadArguments as mistake:
             error("bad_arguments", str(mistake))
-            return
-        client = _at_port(sender, values.get("reply_port"))
-        if message.address == "/loopmeter/cancel":
-            self._cancel(client, str(values["id"]))
-        else:
-            self._start(client, message.address, values)
+        except Refusal as refusal:
+            error(refusal.code, refusal.message)
 
-    def _start(self, client: Endpoint, address: str, values: dict[str, Value]) -> None:
-        own_id = str(values["id"])
+    def _start(self, client: Client, address: str, own_id: str, values: dict[str, Value]) -> None:
         key = (client, address, own_id)
         if key in self._running:
-            self._error(
-                client, own_id, "duplicate_id", f"expected a new id for {address}, found {own_id!r}, which still runs"
-            )
-            return
+            raise Refusal("duplicate_id", f"expected a new id for {address}, found {own_id!r}, which still runs")
         of_client = sum(1 for running in self._running if running[0] == client)
-        if of_client >= RUNNING_MAX_PER_CLIENT or len(self._running) >= RUNNING_MAX:
-            self._error(
-                client,
-                own_id,
+        loops = sum(1 for running in self._running if running[1] == address)
+        if of_client >= RUNNING_MAX_PER_CLIENT or len(self._running) >= RUNNING_MAX or loops >= LOOPS_MAX_OF[address]:
+            raise Refusal(
                 "busy",
-                f"expected at most {RUNNING_MAX_PER_CLIENT} requests at once from a client and {RUNNING_MAX} in all, "
-                f"found {of_client} and {len(self._running)}; wait for one to end",
+                f"expected at most {RUNNING_MAX_PER_CLIENT} requests at once from a client and {LOOPS_MAX_OF[address]} "
+                f"{address} in all, found {of_client} and {loops}; wait for one to end",
             )
-            return
-        work = _work.Work(self._client, self._folder, values, partial(self._reply, client, own_id))
-        self._running[key] = work
-        self._spawn(self._run(key, work))
+        reply = partial(self._reply, client, own_id)
+        work = _work.Work(self._client, client, self._caps, self._folder, values, reply)
+        running = self._running[key] = _Running(work, self._spawn(self._run(key, work)))
+        # A task that is cancelled before its first step never reaches its own finally.
+        running.task.add_done_callback(lambda _: self._end(key, running))
 
-    async def _run(self, key: tuple[Endpoint, str, str], work: _work.Work) -> None:
+    async def _run(self, key: tuple[Client, str, str], work: _work.Work) -> None:
         client, address, own_id = key
         try:
             await _work.WORK_OF_ADDRESS[address](work)
+            self._gateway = "up"
         # Whatever goes wrong, the client hears of it, and the bridge serves on.
         except Exception as error:
-            self._error(client, own_id, *_explain(error))
+            self._gateway = "down" if isinstance(error, ConnectionFailed) else self._gateway
+            self._error(client, own_id, *explain(error))
         finally:
+            self._running.pop(key, None)
+
+    def _end(self, key: tuple[Client, str, str], running: _Running) -> None:
+        if self._running.get(key) is running:
             del self._running[key]
 
-    def _cancel(self, client: Endpoint, own_id: str) -> None:
-        work = self._running.get((client, "/loopmeter/loop", own_id))
-        if work is None:
-            self._error(client, own_id, "unknown_id", f"expected the id of a loop in the making, found {own_id!r}")
-        elif not work.cancel_wanted:
-            work.cancel_wanted = True
-            self._spawn(self._run_cancel(client, own_id, work))
+    def _cancel(self, client: Client, own_id: str, _: dict[str, Value]) -> None:
+        running = self._running.get((client, "/loopmeter/loop", own_id))
+        if running is None:
+            raise Refusal("unknown_id", f"expected the id of a loop in the making, found {own_id!r}")
+        if not running.work.cancel_wanted:
+            running.work.cancel_wanted = True
+            self._spawn(self._run_cancel(client, own_id, running.work))
 
-    async def _run_cancel(self, client: Endpoint, own_id: str, work: _work.Work) -> None:
+    async def _run_cancel(self, client: Client, own_id: str, work: _work.Work) -> None:
         try:
             await _work.cancel(work)
         # As in _run.
         except Exception as error:
             work.cancel_wanted = False
-            self._error(client, own_id, *_explain(error))
+            self._error(client, own_id, *explain(error))
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _subscribe(self, client: Client, own_id: str, values: dict[str, Value]) -> None:
+        topic, lease_s = values["topic"], min(float(values["lease_s"]), LEASE_S_MAX)
+        if topic not in TOPICS:
+            raise BadArguments(f"topic: expected one of {', '.join(TOPICS)}, found the string {str(topic)[:40]!r}")
+        if lease_s < 0:
+            raise BadArguments(f"lease_s: expected 0 or more seconds, found the number {lease_s:g}")
+        now_s = self._loop.time()
+        try:
+            self._subscriptions.lease(topic, client, own_id, now_s + lease_s, now_s)
+        except TooManySubscriptions as refusal:
+            raise Refusal("busy", str(refusal)) from refusal
+        self._reply(client, own_id, "/loopmeter/subscribed", topic, lease_s)
+        if self._heart is None or self._heart.done():
+            self._heart = self._spawn(self._beat())
+
+    async def _beat(self) -> None:
+        """The heart beats as long as somebody listens."""
+        for count in itertools.count():
+            if not len(self._subscriptions):
+                return
+            if count % PROBE_EVERY == 0:
+                self._spawn(self._probe())
+            self.tell("heartbeat", "/loopmeter/heartbeat", count, len(self._running), self._gateway)
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _probe(self) -> None:
+        try:
+            await self._client.models()
+            self._gateway = "up"
+        except LoopmeterError as error:
+            self._gateway = "down" if isinstance(error, ConnectionFailed) else "up"
+
+    def tell(self, topic: Topic, address: str, *values: Value) -> None:
+        """Tell everybody who has subscribed to the topic."""
+        for client, own_id in self._subscriptions.of(topic, self._loop.time()):
+            self._reply(client, own_id, address, *values)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    def _reply(self, client: Endpoint, own_id: str, address: str, *values: Value) -> None:
+    def _reply(self, client: Client, own_id: str, address: str, *values: Value) -> None:
         self._send(encode_reply(address, (own_id, *values)), client)
 
-    def _error(self, client: Endpoint, own_id: str, code: str, message: str) -> None:
+    def _error(self, client: Client, own_id: str, code: str, message: str) -> None:
         log.info("error to %s, id %r: %s: %s", client, own_id, code, message)
         self._reply(client, own_id, ERROR, code, message[:_ERROR_CHARACTERS_MAX])
+
+
+LOOPS_MAX_OF = {address: LOOPS_MAX if address == "/loopmeter/loop" else RUNNING_MAX for address in REQUESTS}
 
 
 def _told_id(arguments: Sequence[Argument]) -> str | None:
     return request_id(arguments[0]) if arguments else None
 
 
-def _told_client(sender: Endpoint, arguments: Sequence[Argument]) -> Endpoint:
+def _told_client(sender: Client, arguments: Sequence[Argument]) -> Client:
     """Where to answer a message that may be wrong: to the ``reply_port`` that it names, if that much is right."""
     for name, port in reversed(list(itertools.pairwise(arguments))):
         if name == "reply_port" and isinstance(port, int | float) and 1 <= port <= PORT_MAX:
@@ -201,26 +270,6 @@ def _told_client(sender: Endpoint, arguments: Sequence[Argument]) -> Endpoint:
     return sender
 
 
-def _at_port(sender: Endpoint, port: Value | None) -> Endpoint:
-    """The sender's own port, or another one on its own host, never on another host."""
-    return sender if port is None else (sender[0], int(port), *sender[2:])  # IPv6 senders have two numbers more.
-
-
-def _explain(error: Exception) -> tuple[str, str]:
-    """The code and the message for an error of the SDK or of the disk. Fields are named as in the address table."""
-    if isinstance(error, InvalidRequest) and error.errors:
-        names = {field: argument for argument, field in _work.FIELD_OF_ARGUMENT.items()}
-        parts = [f"{names.get(e.field, e.field)}: expected {e.expected}, found {e.found}" for e in error.errors]
-        return "bad_arguments", "; ".join(parts)
-    if isinstance(error, APIError):
-        return error.code, error.message
-    if isinstance(error, BudgetExceeded):
-        return "over_budget", error.message
-    if isinstance(error, ConnectionFailed | StreamInterrupted):
-        return "unreachable", error.message
-    if isinstance(error, LoopmeterError):
-        return "failed", error.message
-    if isinstance(error, OSError):
-        return "cannot_write", f"expected a folder that can be written, found: {error}; check its rights and its space"
-    log.error("fault of the bridge", exc_info=error)
-    return "internal", f"the bridge failed with {type(error).__name__}; its log has the details"
+def _at_port(sender: Client, port: Value | None) -> Client:
+    """The sender itself, or a UDP port on its own host, never on another host."""
+    return sender if port is None else sender.at_port(int(port))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -16,6 +17,14 @@ def safe_name(*parts: str) -> str:
     """A file name without its ending, from anything: letters, digits, ``-`` and ``_`` of each part, at most 60."""
     cleaned = [_UNSAFE.sub("-", part)[:_NAME_CHARACTERS_MAX].strip("-") for part in parts]
     return "-".join(part for part in cleaned if part) or "loop"
+
+
+def open_files(folder: Path, count: int) -> list[AtomicFile]:
+    """``count`` files, or none: those that could be opened are removed again when one cannot. Raises ``OSError``."""
+    with contextlib.ExitStack() as opened:
+        files = [opened.enter_context(AtomicFile(folder)) for _ in range(count)]
+        opened.pop_all()
+        return files
 
 
 class AtomicFile:

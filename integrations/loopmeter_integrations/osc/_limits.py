@@ -54,3 +54,53 @@ class MessageRate:
         if len(self._buckets) > self._clients_max:
             self._buckets.popitem(last=False)
         return bucket
+
+
+class CapReached(Exception):
+    """A loop would cost more than may be spent in an hour. ``code`` is the error code of the cap that says so."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SpendingCaps:
+    """How many tokens the bridge may spend in any hour: for one client, and for all together.
+
+    A price is reserved before the order and settled to what was charged. Spending is remembered by the minute, so an
+    hour is 60 to 61 minutes long, on the safe side. ``None`` is no cap.
+    """
+
+    def __init__(self, per_client: int | None = None, in_all: int | None = None) -> None:
+        self._per_client = per_client
+        self._in_all = in_all
+        self._spent: dict[tuple[int, Hashable], int] = {}
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a cap, so that a price must be known before the order."""
+        return self._per_client is not None or self._in_all is not None
+
+    def reserve(self, client: Hashable, tokens: int, now_s: float) -> int:
+        """Count ``tokens`` as spent; gives the minute to settle them under. Raises ``CapReached``."""
+        minute = int(now_s // 60)
+        self._spent = {key: spent for key, spent in self._spent.items() if key[0] >= minute - 60 and spent}
+        of_client = sum(spent for (_, owner), spent in self._spent.items() if owner == client)
+        of_all = sum(self._spent.values())
+        for code, cap, spent, whose in (
+            ("cap_client", self._per_client, of_client, "for one client (--tokens-per-client-hour)"),
+            ("cap_hour", self._in_all, of_all, "for all clients (--tokens-per-hour)"),
+        ):
+            if cap is not None and spent + tokens > cap:
+                raise CapReached(
+                    code,
+                    f"expected at most {cap} tokens an hour {whose}, found {spent} spent and {tokens} asked for; "
+                    "wait, ask for less, or raise the cap. Nothing was held or charged",
+                )
+        self._spent[minute, client] = self._spent.get((minute, client), 0) + tokens
+        return minute
+
+    def settle(self, client: Hashable, minute: int, reserved: int, charged: int) -> None:
+        """Give back what was reserved and not charged."""
+        if (minute, client) in self._spent:
+            self._spent[minute, client] -= reserved - charged

@@ -15,6 +15,7 @@ from loopmeter_integrations.osc._codec import IMMEDIATELY
 
 HELD_MAX = 256
 HORIZON_S = 60.0
+_LOOK_S = 1.0
 
 _NTP_TO_UNIX_S = 2_208_988_800  # 1900 to 1970
 
@@ -54,8 +55,8 @@ class Schedule:
         """How many actions wait."""
         return len(self._heap)
 
-    def run_at(self, time_tag: int, action: Callable[[], None]) -> None:
-        """Run ``action`` now if the tag is immediate or past, else at its time.
+    def run_at(self, time_tag: int, action: Callable[[], None]) -> float:
+        """Run ``action`` now if the tag is immediate or past, else at its time. Gives by how many seconds it is late.
 
         Raises:
             TooFarAhead, TooManyHeld: it will not run.
@@ -64,13 +65,14 @@ class Schedule:
         ahead_s = due_s - self._wall_clock()
         if time_tag == IMMEDIATELY or ahead_s <= 0:
             action()
-            return
+            return 0.0 if time_tag == IMMEDIATELY else -ahead_s
         if ahead_s > self._horizon_s:
             raise TooFarAhead(f"expected a time tag at most {self._horizon_s:g} s ahead, found {ahead_s:.1f} s")
         if len(self._heap) >= self._held_max:
             raise TooManyHeld(f"expected at most {self._held_max} messages waiting for their time tags")
         heapq.heappush(self._heap, (due_s, next(self._arrival), action))
         self._arm()
+        return 0.0
 
     def close(self) -> None:
         """Drop what waits."""
@@ -82,7 +84,8 @@ class Schedule:
             self._timer.cancel()
             self._timer = None
         if self._heap:
-            ahead_s = max(0.0, self._heap[0][0] - self._wall_clock())
+            # Looked at again every second: a machine that slept, or set its clock, has a timer that is wrong by then.
+            ahead_s = min(max(0.0, self._heap[0][0] - self._wall_clock()), _LOOK_S)
             self._timer = self._loop.call_later(ahead_s, self._run_due)
 
     def _run_due(self) -> None:

@@ -1,4 +1,4 @@
-"""The bridge on a UDP socket, as a program."""
+"""The bridge on its sockets, UDP and TCP under one port number, as a program."""
 
 from __future__ import annotations
 
@@ -7,13 +7,25 @@ import contextlib
 import ipaddress
 import logging
 import signal
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from loopmeter import AsyncLoopmeter, LoopmeterError
-from loopmeter_integrations.osc._bridge import Bridge, Endpoint
+from loopmeter_integrations.osc._bridge import Bridge
+from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile
+from loopmeter_integrations.osc._limits import SpendingCaps
+from loopmeter_integrations.osc._recording import Recorder, read_recording, replay
+from loopmeter_integrations.osc._tcp import Connections
+
+Endpoint = tuple[str, int]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_FREE_PORT_TRIES = 20
 
 log = logging.getLogger("loopmeter.osc")
 
@@ -22,7 +34,38 @@ class BridgeError(LoopmeterError):
     """The bridge cannot start. The message says why and what to do."""
 
 
-def run(listen: str, out: Path, url: str | None, api_key: str | None, *, allow_remote: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class BridgeSettings:
+    """What may be chosen. ``None`` is no limit, no recording. ``allow`` are the networks that may ask; empty is all.
+
+    ``tokens_per_hour`` is for all clients together, ``tokens_per_client_hour`` for each. ``record`` is a file that gets
+    every message, ``replay`` one whose messages are asked again at the start, at their pace.
+    """
+
+    allow: tuple[Network, ...] = ()
+    tokens_per_client_hour: int | None = None
+    tokens_per_hour: int | None = None
+    record: Path | None = None
+    replay: Path | None = None
+
+    def allows(self, host: str) -> bool:
+        """Whether a message from ``host``, a numerical address, is heard."""
+        if not self.allow:
+            return True
+        address = ipaddress.ip_address(host.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in self.allow)
+
+
+def run(
+    listen: str,
+    out: Path,
+    url: str | None,
+    api_key: str | None,
+    *,
+    allow_remote: bool = False,
+    settings: BridgeSettings | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM. Prints ``listening on osc.udp://HOST:PORT`` when it is ready.
 
     ``listen`` is ``HOST:PORT``; port 0 takes a free one. ``out`` is made if it is missing. ``url`` and ``api_key`` are
@@ -31,42 +74,147 @@ def run(listen: str, out: Path, url: str | None, api_key: str | None, *, allow_r
 
     Raises:
         BridgeError: the address cannot be used, or the folder cannot be written.
+        BadRecording: there is nothing to replay.
     """
-    asyncio.run(_run(listen, out, url, api_key, allow_remote))
+    asyncio.run(_run(parse_listen(listen, allow_remote=allow_remote), out, url, api_key, settings or BridgeSettings()))
 
 
-async def _run(listen: str, out: Path, url: str | None, api_key: str | None, allow_remote: bool) -> None:
+async def _run(listen: Endpoint, out: Path, url: str | None, api_key: str | None, settings: BridgeSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with (
-        AsyncLoopmeter(url, api_key) as client,
-        serve_osc(client, parse_listen(listen, allow_remote=allow_remote), out) as (host, port),
-    ):
-        print(f"listening on osc.udp://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+    async with AsyncLoopmeter(url, api_key) as client, serve_osc(client, listen, out, settings) as (host, port):
+        shown = f"[{host}]" if ":" in host else host
+        print(f"listening on osc.udp://{shown}:{port}", flush=True)
+        print(f"listening on osc.tcp://{shown}:{port}", flush=True)
         await stop.wait()
 
 
 @contextlib.asynccontextmanager
-async def serve_osc(client: AsyncLoopmeter, listen: Endpoint, out: Path) -> AsyncIterator[Endpoint]:
-    """A bridge that listens while the block runs; gives its real host and port. Raises ``BridgeError``."""
+async def serve_osc(
+    client: AsyncLoopmeter, listen: Endpoint, out: Path, settings: BridgeSettings | None = None
+) -> AsyncIterator[Endpoint]:
+    """A bridge that listens while the block runs; gives its real host and port. Raises as ``run``."""
+    settings = settings or BridgeSettings()
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await asyncio.to_thread(_make_folder, out)
+            recorder = Recorder(settings.record) if settings.record is not None else None
+        except OSError as error:
+            raise BridgeError(
+                f"expected a folder {str(out)!r} and a recording that can be written, found: {error}; "
+                "choose another folder with --out or another file with --record"
+            ) from error
+        if recorder is not None:
+            stack.callback(recorder.close)
+        sockets = _Sockets(settings, recorder)
+        caps = SpendingCaps(settings.tokens_per_client_hour, settings.tokens_per_hour)
+        bridge = Bridge(client, out, sockets.send, caps=caps)
+        stack.push_async_callback(bridge.close)
+        endpoint = await stack.enter_async_context(sockets.listen(bridge, listen))
+        if settings.replay is not None:
+            messages = await asyncio.to_thread(read_recording, settings.replay)
+            replaying = asyncio.create_task(replay(messages, sockets.receive))
+            stack.callback(replaying.cancel)
+        yield endpoint
+
+
+class _Sockets:
+    """Between the bridge and the network: who is heard, where answers go, what is recorded."""
+
+    _bridge: Bridge
+    _udp: asyncio.DatagramTransport
+    _connections: Connections
+
+    def __init__(self, settings: BridgeSettings, recorder: Recorder | None) -> None:
+        self._settings = settings
+        self._recorder = recorder
+
+    @contextlib.asynccontextmanager
+    async def listen(self, bridge: Bridge, listen: Endpoint) -> AsyncIterator[Endpoint]:
+        self._bridge = bridge
+        self._connections = Connections(self, self._settings.allows)
+        udp, tcp = await _bound(listen)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self._connections.accept, sock=tcp)
+        self._udp, _ = await loop.create_datagram_endpoint(partial(_Datagrams, self), sock=udp)
+        try:
+            host, port, *_ = udp.getsockname()
+            yield host, port
+        finally:
+            server.close()
+            self._connections.close()
+            await bridge.close()
+            self._udp.close()
+
+    def receive(self, packet: bytes, sender: Client) -> None:
+        if self._recorder is not None:
+            self._recorder.write("in", packet, sender)
+        self._bridge.receive(packet, sender)
+
+    def receive_datagram(self, packet: bytes, address: tuple[str | int, ...]) -> None:
+        host, port = str(address[0]), int(address[1])
+        if self._settings.allows(host):
+            self.receive(packet, Client("udp", host, port, address))
+        else:  # Not answered either: it may be somebody else's address.
+            log.warning("refused a message from %s: its host is not on the allow list", host)
+
+    def forget(self, client: Client) -> None:
+        self._bridge.forget(client)
+
+    def send(self, packet: bytes, client: Client) -> None:
+        if self._recorder is not None:
+            self._recorder.write("out", packet, client)
+        if client.transport == "tcp":
+            self._connections.send(packet, client)
+        elif client.transport == "udp" and not self._udp.is_closing():
+            self._udp.sendto(packet, client.socket_address or (client.host, client.port))
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, sockets: _Sockets) -> None:
+        self._sockets = sockets
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
+        self._sockets.receive_datagram(data, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        log.debug("a client has gone: %s", exc)  # Its port is closed; UDP tells the next time that we use the socket.
+
+
+async def _bound(listen: Endpoint) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket under one port number."""
+    host, port = listen
+    for attempt in range(_FREE_PORT_TRIES):
+        try:
+            return await _bound_once(host, port)
+        except OSError as error:
+            if port == 0 and attempt < _FREE_PORT_TRIES - 1:
+                continue  # Free for UDP, taken for TCP: ask for another one.
+            raise BridgeError(
+                f"expected a free UDP and TCP port at {host}:{port}, found: {error}; choose another with --listen"
+            ) from error
+    raise AssertionError
+
+
+async def _bound_once(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    family, _, _, _, address = found[0]
+    udp = socket.socket(family, socket.SOCK_DGRAM)
+    tcp = socket.socket(family, socket.SOCK_STREAM)
     try:
-        await asyncio.to_thread(_make_folder, out)
-        transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Protocol(client, out), local_addr=listen
-        )
-    except OSError as error:
-        raise BridgeError(
-            f"expected a free UDP port at {listen[0]}:{listen[1]} and a folder {str(out)!r}, found: {error}; "
-            "choose another port with --listen or another folder with --out"
-        ) from error
-    try:
-        host, port = transport.get_extra_info("sockname")[:2]
-        yield host, port
-    finally:
-        await protocol.bridge.close()
-        transport.close()
+        udp.bind(address)
+        # A port that was closed a moment ago can be taken again; UDP, bound first, keeps out a second bridge.
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tcp.bind((address[0], udp.getsockname()[1], *address[2:]))
+        for bound in (udp, tcp):
+            bound.setblocking(False)
+    except OSError:
+        udp.close()
+        tcp.close()
+        raise
+    return udp, tcp
 
 
 def _make_folder(out: Path) -> None:
@@ -97,6 +245,14 @@ def parse_listen(listen: str, *, allow_remote: bool = False) -> Endpoint:
     return host, port
 
 
+def parse_networks(networks: Sequence[str]) -> tuple[Network, ...]:
+    """Addresses and networks as in ``192.168.1.0/24``. Raises ``BridgeError``."""
+    try:
+        return tuple(ipaddress.ip_network(network) for network in networks)
+    except ValueError as error:
+        raise BridgeError(f"expected an address or network such as 192.168.1.0/24 to allow, found: {error}") from error
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -104,20 +260,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-class _Protocol(asyncio.DatagramProtocol):
-    bridge: Bridge
-
-    def __init__(self, client: AsyncLoopmeter, out: Path) -> None:
-        self._client = client
-        self._out = out
-
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]  # typeshed is wider
-        self.bridge = Bridge(self._client, self._out, transport.sendto)
-
-    def datagram_received(self, data: bytes, addr: Endpoint) -> None:
-        self.bridge.receive(data, addr)
-
-    def error_received(self, exc: Exception) -> None:
-        log.debug("a client has gone: %s", exc)  # Its port is closed; UDP tells the next time that we use the socket.

@@ -6,15 +6,28 @@ Reading order: ``Work``, ``loop``, then the small ones.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from loopmeter import AsyncLoopmeter, LoopNotCompleted, LoopRequest, StreamStarted, wav_header, wav_padding
-from loopmeter_integrations.osc._addresses import PROTOCOL, Value
-from loopmeter_integrations.osc._files import AtomicFile, safe_name
+from loopmeter import (
+    AsyncLoopmeter,
+    BudgetExceeded,
+    LoopNotCompleted,
+    LoopRequest,
+    Quote,
+    StreamStarted,
+    wav_header,
+    wav_padding,
+)
+from loopmeter_integrations.osc._addresses import Value
+from loopmeter_integrations.osc._clients import Client
+from loopmeter_integrations.osc._files import AtomicFile, open_files, safe_name
+from loopmeter_integrations.osc._limits import SpendingCaps
+from loopmeter_integrations.osc._table import PROTOCOL
 
 # The request's own names for the arguments that the protocol calls otherwise.
 FIELD_OF_ARGUMENT = {"bpm": "tempo_bpm"}
@@ -26,14 +39,18 @@ class Work:
     """One request in the making. ``reply`` takes an address and the values behind the id.
 
     ``cancel_wanted`` is set by a cancel; ``job`` is known from the moment that the gateway has accepted the loop.
+    ``payer`` is whose spending is capped.
     """
 
     client: AsyncLoopmeter
+    payer: Client
+    caps: SpendingCaps
     folder: Path
     values: Mapping[str, Value]
     reply: Callable[..., None]
     cancel_wanted: bool = False
     job: str | None = None
+    tokens_charged: int = 0
 
 
 async def hello(work: Work) -> None:
@@ -53,11 +70,9 @@ async def quote(work: Work) -> None:
 
 
 async def loop(work: Work) -> None:
-    """Quote, order, write as it comes. The folder is tried first: nothing is charged for a disk that is full."""
-    with (
-        await asyncio.to_thread(AtomicFile, work.folder) as wav,
-        await asyncio.to_thread(AtomicFile, work.folder) as midi,
-    ):
+    """Order, write as it comes. The folder is tried first: nothing is charged for a disk that is full."""
+    wav, midi = await asyncio.to_thread(open_files, work.folder, 2)
+    with wav, midi:
         try:
             await _make(work, wav, midi)
         except LoopNotCompleted as ended:
@@ -67,21 +82,34 @@ async def loop(work: Work) -> None:
 
 
 async def _make(work: Work, wav: AtomicFile, midi: AtomicFile) -> None:
-    prompt, options = _prompt(work), _options(work)
-    priced = await work.client.quote(prompt, **options)
+    """One call to the gateway; under a budget two, since the price must be known before the order."""
+    limit = work.values.get("max_tokens")
+    if limit is None and not work.caps.any:
+        await _stream(work, wav, midi, None)
+        return
+    priced = await work.client.quote(_prompt(work), **_options(work))
+    if isinstance(limit, int) and priced.tokens > limit:
+        raise BudgetExceeded(priced.tokens, limit)
+    minute = work.caps.reserve(work.payer, priced.tokens, time.monotonic())
+    try:
+        await _stream(work, wav, midi, priced)
+    finally:
+        work.caps.settle(work.payer, minute, priced.tokens, work.tokens_charged)
+
+
+async def _stream(work: Work, wav: AtomicFile, midi: AtomicFile, priced: Quote | None) -> None:
     if work.cancel_wanted:
         work.reply("/loopmeter/cancelled", 0)
         return
-    limit = work.values.get("max_tokens")
-    max_tokens = limit if isinstance(limit, int) else None
-    async with work.client.loops.stream(prompt, quote=priced, max_tokens=max_tokens, **options) as stream:
+    async with work.client.loops.stream(_prompt(work), quote=priced, **_options(work)) as stream:
         started = stream.started
         work.job = started.job
-        work.reply("/loopmeter/accepted", started.job, priced.tokens)
+        work.reply("/loopmeter/accepted", started.job, await _price(work.client, started))
         if work.cancel_wanted:
             await cancel(work)
         await asyncio.to_thread(wav.write, _header(started))
         async for chunk in stream:
+            work.tokens_charged = chunk.meter.tokens_total
             await asyncio.to_thread(wav.write, chunk.pcm)
             work.reply("/loopmeter/progress", chunk.index + 1, started.chunks, chunk.meter.tokens_total)
         await asyncio.to_thread(wav.write, wav_padding(started.frames, started.channels, started.bits))
@@ -98,6 +126,13 @@ async def cancel(work: Work) -> None:
     work.cancel_wanted = True
     if work.job is not None:
         await work.client.loops.cancel(work.job)
+
+
+async def _price(client: AsyncLoopmeter, started: StreamStarted) -> int:
+    """What the gateway holds. An older gateway does not say it with the stream; then the job is asked."""
+    if started.tokens_quoted is not None:
+        return started.tokens_quoted
+    return (await client.loops.get(started.job)).tokens_quoted
 
 
 WORK_OF_ADDRESS: dict[str, Callable[[Work], Coroutine[Any, Any, None]]] = {

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from loopmeter._exceptions import LoopmeterError
 from loopmeter._settings import api_key_or_environment, url_or_environment
 
 _DEFAULT_DB = "sqlite:///loopmeter.db"
@@ -52,18 +53,41 @@ def serve(host: str, port: int, db: str, engine: str, data: Path | None) -> None
 
 
 @click.command()
-@click.option("--listen", default="127.0.0.1:9130", show_default=True, metavar="HOST:PORT", help="UDP address.")
+@click.option("--listen", default="127.0.0.1:9130", show_default=True, metavar="HOST:PORT", help="UDP and TCP address.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for loops.")
 @click.option("--url", help="The gateway; default: LOOPMETER_URL.")
 @click.option("--allow-remote", is_flag=True, help="Listen beyond loopback. Whoever reaches the port spends the key.")
-def bridge(listen: str, out: Path, url: str | None, allow_remote: bool) -> None:
+@click.option("--allow", multiple=True, metavar="NETWORK", help="Hear only these, as 192.168.1.0/24. May be repeated.")
+@click.option("--tokens-per-client-hour", type=click.IntRange(0), help="What one client may spend in an hour.")
+@click.option("--tokens-per-hour", type=click.IntRange(0), help="What all clients together may spend in an hour.")
+@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Log every message to this file.")
+@click.option("--replay", type=click.Path(dir_okay=False, path_type=Path), help="Ask again what such a log was asked.")
+def bridge(
+    listen: str,
+    out: Path,
+    url: str | None,
+    allow_remote: bool,
+    allow: tuple[str, ...],
+    tokens_per_client_hour: int | None,
+    tokens_per_hour: int | None,
+    record: Path | None,
+    replay: Path | None,
+) -> None:
     """Answer OSC messages with loops, until SIGINT or SIGTERM."""
     with _needs("osc"):
-        from loopmeter_integrations.osc import BridgeError, run
+        from loopmeter_integrations.osc import BridgeSettings, parse_networks, run
 
         try:
-            run(listen, out, url_or_environment(url), api_key_or_environment(None), allow_remote=allow_remote)
-        except BridgeError as error:
+            settings = BridgeSettings(
+                allow=parse_networks(allow),
+                tokens_per_client_hour=tokens_per_client_hour,
+                tokens_per_hour=tokens_per_hour,
+                record=record,
+                replay=replay,
+            )
+            gateway, key = url_or_environment(url), api_key_or_environment(None)
+            run(listen, out, gateway, key, allow_remote=allow_remote, settings=settings)
+        except LoopmeterError as error:
             raise click.ClickException(str(error)) from error
 
 
