@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint format bench judge soak install system-packages clean
+.PHONY: help demo test lint format bench reference judge soak install system-packages clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ format: $(INSTALLED) ## rewrite the code in the house style
 
 bench: $(INSTALLED) ## measure speed; prints a table and writes docs/benchmarks.md
 	$(BIN)/python -m scripts.bench
+
+reference: $(INSTALLED) ## write docs/sdk-reference.md from the docstrings
+	$(BIN)/python -m scripts.reference
 
 judge: $(INSTALLED) .venv-judge/.installed ## have independent judges measure generated loops; writes docs/quality.md and docs/img
 	$(BIN)/python -m judging.audio

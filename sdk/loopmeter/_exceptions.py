@@ -16,10 +16,10 @@ LoopmeterError
     ├── RateLimited             429: too many requests; ``retry_after_s``
     └── ServerError             5xx
 
-Each says what went wrong (``code``, stable), what to do about it (``advice``, also at the end of its text), whether the
-same call with the same ``idempotency_key`` may succeed later without any change (``retryable``), and, if a gateway
-answered, its ``status`` and ``request_id``. The clients retry by themselves; an error that reaches the caller has used
-up the retries.
+Each says what went wrong (``what``, and ``code``, stable) and what to do about it (``advice``), both together as its
+text, whether the same call with the same ``idempotency_key`` may succeed later without any change (``retryable``), and,
+if a gateway answered, its ``status`` and ``request_id``. The clients retry by themselves; an error that reaches the
+caller has used up the retries.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class LoopmeterError(Exception):
     def __init__(self, message: str, *, advice: str = "", idempotency_key: str | None = None) -> None:
         super().__init__(f"{message}; {advice}" if advice else message)
         self.message = str(self)
+        self.what = message
         self.advice = advice
         self.idempotency_key = idempotency_key
 

@@ -302,7 +302,7 @@ class StreamSession:
         again = error.retryable or isinstance(error, ChunkProtocolError)
         wait_s = policy.wait_s(self._failures, error, time_s - self._broken_since_s, random.random(), again=again)
         if wait_s is not None:
-            yield Sleep(wait_s, error.message)
+            yield Sleep(wait_s, error.what)
         elif again and self._job_id is not None:
             raise StreamInterrupted(self._job_id, self.next_index, error.message, idempotency_key=self._key) from error
         else:

@@ -64,7 +64,8 @@ def tenacity_wait(policy: RetryPolicy) -> Callable[[tenacity.RetryCallState], fl
 def tenacity_log(state: tenacity.RetryCallState) -> None:
     """Say that a call is tried again, before the wait."""
     error = state.outcome.exception() if state.outcome is not None else None
-    log.info("try %d in %.2f s: %s", state.attempt_number + 1, state.upcoming_sleep, error)
+    what = error.what if isinstance(error, LoopmeterError) else error
+    log.info("try %d in %.2f s: %s", state.attempt_number + 1, state.upcoming_sleep, what)
 
 
 def _wait_s(policy: RetryPolicy, state: tenacity.RetryCallState, jitter: float) -> float | None:

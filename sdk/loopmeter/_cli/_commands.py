@@ -13,10 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from loopmeter._cli._picture import waveform
 from loopmeter._client import Loopmeter
 from loopmeter._core import LoopOptions
 from loopmeter._loop import Loop
 from loopmeter._models import LAYERS, Layer, Quality
+
+_PICTURE_COLUMNS_MAX = 80
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -42,7 +45,6 @@ def _new_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> 
 
 
 _LOOP_OPTIONS = (
-    click.argument("prompt"),
     click.option("--bpm", "tempo_bpm", type=float, help="Beats per minute, 40 to 240."),
     click.option("--bars", type=int, help="Length in bars, 1 to 256."),
     click.option("--beats", "beats_per_bar", type=int, help="Beats per bar, 2 to 6; default 4."),
@@ -52,18 +54,20 @@ _LOOP_OPTIONS = (
     click.option("--layers", type=_Layers(), help=f"Some of {','.join(LAYERS)}."),
     click.option("--model", help="A name from the gateway's catalogue."),
 )
-_URL = click.option("--url", help="The gateway; default: LOOPMETER_URL.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+URL_OPTION = click.option("--url", help="The gateway; default: LOOPMETER_URL.")
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 
-def _loop_options(command: _Command) -> _Command:
+def request_options(command: _Command) -> _Command:
+    """The options that describe a loop; their names are fields of ``LoopRequest``."""
     for option in reversed(_LOOP_OPTIONS):
         command = option(command)
     return command
 
 
-def _given(options: dict[str, Any]) -> LoopOptions:
+def given_options(options: dict[str, Any]) -> LoopOptions:
+    """Those that were given; for the others the gateway has defaults."""
     given: LoopOptions = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]  # the option names above
     return given
 
@@ -77,26 +81,31 @@ def client_of(url: str | None) -> Loopmeter:
 
 
 @click.command()
-@_loop_options
+@click.argument("prompt")
+@request_options
 @click.option(
     "-o", "--output", type=_OUTPUT, callback=_new_file, default="loop.wav", show_default=True, help="WAV file."
 )
 @click.option("--midi", type=_OUTPUT, callback=_new_file, help="Write the score here, as a MIDI file.")
 @click.option("--max-tokens", type=click.IntRange(min=0), help="Order nothing that costs more.")
-@_URL
-@_JSON
+@click.option(
+    "--idempotency-key", help="Names this order: run again with the same, it makes and charges nothing twice."
+)
+@URL_OPTION
+@JSON_OPTION
 def loop(
     prompt: str,
     output: Path,
     midi: Path | None,
     max_tokens: int | None,
+    idempotency_key: str | None,
     url: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Make a loop and write it to a file."""
     with client_of(url) as client:
-        made = _make(client, prompt, max_tokens, **_given(options))
+        made = _make(client, prompt, max_tokens=max_tokens, idempotency_key=idempotency_key, **given_options(options))
         made.save(output)
         if midi is not None:
             made.save_midi(midi)
@@ -104,6 +113,8 @@ def loop(
     if as_json:
         click.echo(json.dumps(summary))
     else:
+        if (console := Console()).is_terminal:
+            console.print(waveform(made.floats(), min(console.width, _PICTURE_COLUMNS_MAX)), style="cyan")
         click.echo(
             f"{output}: {made.duration_s:.3f} s, {made.frames} frames, "
             f"{made.tokens_charged} tokens charged (quoted {made.job.tokens_quoted}), "
@@ -112,16 +123,29 @@ def loop(
         )
 
 
-def _make(client: Loopmeter, prompt: str, max_tokens: int | None, **options: Unpack[LoopOptions]) -> Loop:
+def _make(
+    client: Loopmeter,
+    prompt: str,
+    *,
+    max_tokens: int | None,
+    idempotency_key: str | None,
+    **options: Unpack[LoopOptions],
+) -> Loop:
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[tokens]} tokens"),
+        TimeElapsedColumn(),
+    )
     # The bar waits for the order: a price above the limit shows an error and no bar.
     with (
-        client.loops.stream(prompt, max_tokens=max_tokens, **options) as stream,
+        client.loops.stream(prompt, max_tokens=max_tokens, idempotency_key=idempotency_key, **options) as stream,
         Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress,
     ):
-        task = progress.add_task("chunks", total=stream.started.chunks)
-        return stream.collect(on_chunk=lambda _: progress.advance(task))
+        task = progress.add_task("chunks", total=stream.started.chunks, tokens=0)
+        return stream.collect(on_chunk=lambda chunk: progress.update(task, advance=1, tokens=chunk.meter.tokens_total))
 
 
 def _summary(made: Loop, wav: Path, midi: Path | None) -> dict[str, object]:
@@ -140,18 +164,20 @@ def _summary(made: Loop, wav: Path, midi: Path | None) -> dict[str, object]:
         "tokens_charged": job.tokens_charged,
         "first_chunk_s": made.first_chunk_s,
         "total_s": made.total_s,
+        "idempotency_key": made.idempotency_key,
         "request": job.request.model_dump(mode="json", exclude_none=True),
     }
 
 
 @click.command()
-@_loop_options
-@_URL
-@_JSON
+@click.argument("prompt")
+@request_options
+@URL_OPTION
+@JSON_OPTION
 def quote(prompt: str, url: str | None, as_json: bool, **options: Any) -> None:
     """Ask for the exact price of a loop; nothing is held."""
     with client_of(url) as client:
-        found = client.quote(prompt, **_given(options))
+        found = client.quote(prompt, **given_options(options))
     if as_json:
         click.echo(found.model_dump_json())
         return
@@ -167,8 +193,8 @@ def quote(prompt: str, url: str | None, as_json: bool, **options: Any) -> None:
 @click.command()
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Jobs on this page.")
 @click.option("--cursor", help="Go on behind a former page.")
-@_URL
-@_JSON
+@URL_OPTION
+@JSON_OPTION
 def usage(limit: int, cursor: str | None, url: str | None, as_json: bool) -> None:
     """Show the balance and the bill, job by job, newest first."""
     with client_of(url) as client:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Never
 
 import click
 
-from loopmeter._cli import _commands, _operator
+from loopmeter._cli import _account, _commands, _completion, _operator
 from loopmeter._exceptions import (
     BudgetExceeded,
     ConnectionFailed,
@@ -29,15 +34,53 @@ Exit codes:
 
 
 class _Program(click.Group):
-    """Every error becomes one sentence on stderr and an exit code."""
+    """Every error becomes one sentence on stderr and an exit code; with ``--json`` one object on stdout instead."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except LoopmeterError as error:
-            _fail(ctx, str(error), exit_code(error))
+            self._end(ctx, _sentence(error), exit_code(error), _fields(error))
         except KeyboardInterrupt:
-            _fail(ctx, "interrupted", 130)
+            self._end(ctx, "interrupted", 130, {"code": "interrupted"})
+        except click.ClickException as error:
+            if not ctx.meta[_AS_JSON]:
+                raise
+            self._end(ctx, error.format_message(), error.exit_code, {"code": "usage"})
+
+    def _end(self, ctx: click.Context, message: str, code: int, fields: dict[str, object]) -> Never:
+        if ctx.meta[_AS_JSON]:
+            click.echo(json.dumps({"error": {"message": message, **fields, "exit_code": code}}))
+        else:
+            click.echo(f"loopmeter: {message}", err=True)
+        ctx.exit(code)
+
+
+_AS_JSON = "loopmeter.as_json"
+
+
+def _sentence(error: LoopmeterError) -> str:
+    if not error.retryable or error.idempotency_key is None:
+        return str(error)
+    again = f"run it again with --idempotency-key {error.idempotency_key}: nothing is made or charged twice"
+    return f"{error}; {again}"
+
+
+def _fields(error: LoopmeterError) -> dict[str, object]:
+    """An error as a program reads it."""
+    return {
+        "code": error.code,
+        "advice": error.advice,
+        "status": error.status,
+        "request_id": error.request_id,
+        "retryable": error.retryable,
+        "idempotency_key": error.idempotency_key,
+        "errors": [field.model_dump() for field in error.errors] if isinstance(error, InvalidRequest) else [],
+    }
 
 
 def exit_code(error: LoopmeterError) -> int:
@@ -53,24 +96,44 @@ def exit_code(error: LoopmeterError) -> int:
             return 1
 
 
-def _fail(ctx: click.Context, message: str, code: int) -> Never:
-    click.echo(f"loopmeter: {message}", err=True)
-    ctx.exit(code)
-
-
 @click.group(cls=_Program, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("loopmeter"), prog_name="loopmeter")
-def program() -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Log every call to stderr; keys are never shown.")
+@click.pass_context
+def program(ctx: click.Context, verbose: bool) -> None:
     """Music loops on tap, with the price before the call.
 
     LOOPMETER_URL names the gateway (default http://127.0.0.1:8130), LOOPMETER_API_KEY holds the key.
     """
+    if verbose or sys.stderr.isatty():  # Who waits at a terminal is told what for.
+        ctx.with_resource(_logged(logging.DEBUG if verbose else logging.INFO))
+
+
+@contextmanager
+def _logged(level: int) -> Iterator[None]:
+    log, handler = logging.getLogger("loopmeter"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("loopmeter: %(message)s"))
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(level)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 for command in (
     _commands.loop,
     _commands.quote,
     _commands.usage,
+    _account.preview,
+    _account.balance,
+    _account.models,
+    _account.prices,
+    _account.job,
+    _account.cancel,
+    _completion.completion,
     _operator.serve,
     _operator.bridge,
     _operator.engines,

@@ -156,7 +156,8 @@ class FakeGateway:
                 for _ in answer.body:
                     pass
                 raise ConnectionReset
-            return Answer(answer.status, answer.headers, damaged(self._while_reachable(answer.body), fault))
+            headers = {"x-request-id": f"req_{len(self.requests)}", **answer.headers}
+            return Answer(answer.status, headers, damaged(self._while_reachable(answer.body), fault))
 
     def _while_reachable(self, body: Iterator[bytes]) -> Iterator[bytes]:
         for piece in body:
