@@ -1,6 +1,7 @@
 """Loopmeter: music loops on tap, with the price before the call."""
 
 from loopmeter._async_client import AsyncLoopmeter, AsyncLoops
+from loopmeter._async_live import AsyncLiveSession
 from loopmeter._async_stream import AsyncLoopStream
 from loopmeter._budget import Budget
 from loopmeter._chunks import (
@@ -41,6 +42,8 @@ from loopmeter._exceptions import (
     ServerError,
     StreamInterrupted,
 )
+from loopmeter._live import LiveSession
+from loopmeter._live_core import LiveEvent, LiveOptions, LiveSteering
 from loopmeter._live_messages import (
     LIVE_CREDIT_MAX,
     LIVE_PATH,
@@ -70,6 +73,14 @@ from loopmeter._live_messages import (
     encode_live,
     parse_client_message,
     parse_server_message,
+)
+from loopmeter._live_transport import (
+    AsyncLiveSocket,
+    AsyncLiveTransport,
+    AsyncWebsocketTransport,
+    LiveSocket,
+    LiveTransport,
+    WebsocketTransport,
 )
 from loopmeter._loop import AsyncLoop, Bill, Loop, Progress
 from loopmeter._models import (
@@ -118,11 +129,15 @@ __all__ = [
     "AnswerUnreadable",
     "AsyncClock",
     "AsyncHttpxTransport",
+    "AsyncLiveSession",
+    "AsyncLiveSocket",
+    "AsyncLiveTransport",
     "AsyncLoop",
     "AsyncLoopStream",
     "AsyncLoopmeter",
     "AsyncLoops",
     "AsyncTransport",
+    "AsyncWebsocketTransport",
     "AudioFormat",
     "AuthenticationError",
     "Balance",
@@ -152,7 +167,9 @@ __all__ = [
     "LiveEndReason",
     "LiveEnded",
     "LiveError",
+    "LiveEvent",
     "LiveHeartbeat",
+    "LiveOptions",
     "LivePause",
     "LivePaused",
     "LivePing",
@@ -161,11 +178,15 @@ __all__ = [
     "LiveRequest",
     "LiveResume",
     "LiveResumed",
+    "LiveSession",
     "LiveSet",
     "LiveSettings",
+    "LiveSocket",
     "LiveStart",
     "LiveStarted",
+    "LiveSteering",
     "LiveStop",
+    "LiveTransport",
     "LiveWarning",
     "Loop",
     "LoopNotCompleted",
@@ -205,6 +226,7 @@ __all__ = [
     "Transport",
     "UsageEntry",
     "UsagePage",
+    "WebsocketTransport",
     "decode_chunk_record",
     "encode_chunk_event",
     "encode_live",

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
 from loopmeter import _core, _flows, _orders
+from loopmeter._async_live import AsyncLiveSession
 from loopmeter._async_runner import AsyncRunner
 from loopmeter._async_stream import AsyncLoopStream
 from loopmeter._budget import Budget
@@ -25,6 +26,8 @@ from loopmeter._core import (
     AudioFormat,
     LoopOptions,
 )
+from loopmeter._live_core import LiveOptions, live_start
+from loopmeter._live_transport import AsyncLiveTransport, AsyncWebsocketTransport
 from loopmeter._loop import AsyncLoop
 from loopmeter._models import Balance, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
 from loopmeter._preview import Preview
@@ -71,6 +74,7 @@ class AsyncLoopmeter:
         budget: Budget | None = None,
         proxy: str | None = None,
         transport: AsyncTransport | None = None,
+        live_transport: AsyncLiveTransport | None = None,
         clock: AsyncClock | None = None,
     ) -> None:
         if proxy is not None and transport is not None:
@@ -80,6 +84,9 @@ class AsyncLoopmeter:
         self._shown = f"{type(self).__name__}({self.url!r}, api_key={masked(key)!r})"
         self._transport: AsyncTransport = transport or AsyncHttpxTransport(
             self.url, key, timeout or Timeout(), proxy=proxy
+        )
+        self._live_transport: AsyncLiveTransport = live_transport or AsyncWebsocketTransport(
+            self.url, key, timeout or Timeout()
         )
         self._clock: AsyncClock = clock or AsyncSystemClock()
         self._owner = True
@@ -149,6 +156,29 @@ class AsyncLoopmeter:
             requests = [requests]
         asked = [_core.loop_request(request, options) for request in requests]
         return await self._runner().run(_flows.preview(asked))
+
+    def live(
+        self,
+        prompt: str | None = None,
+        *,
+        max_tokens: int | None = None,
+        buffer_chunks: int = 4,
+        session: str | None = None,
+        **options: Unpack[LiveOptions],
+    ) -> AsyncLiveSession:
+        """An endless piece that is steered while it plays. Nothing is sent before the session is entered or iterated.
+
+        ``prompts`` (texts with weights) may stand in place of ``prompt``. ``max_tokens`` (default: the client's) ends
+        the session before it costs more. ``buffer_chunks`` chunks may be on their way: fewer make changes heard sooner.
+        ``session`` names the intent, as an idempotency key does. Needs ``pip install 'loopmeter[live]'``.
+
+        Raises:
+            InvalidRequest: a field is wrong, found before anything is sent.
+            ValueError: ``prompt`` beside ``prompts``.
+        """
+        limit = max_tokens if max_tokens is not None else self._options.max_tokens
+        start = live_start(prompt, options, limit, buffer_chunks, session)
+        return AsyncLiveSession(self._live_transport, self._clock, self._options.policy, start)
 
     async def balance(self) -> Balance:
         """The tokens of this key's customer."""

@@ -19,6 +19,9 @@ from loopmeter._core import (
     LoopOptions,
     Transport,
 )
+from loopmeter._live import LiveSession
+from loopmeter._live_core import LiveOptions, live_start
+from loopmeter._live_transport import LiveTransport, WebsocketTransport
 from loopmeter._loop import Loop
 from loopmeter._models import Balance, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
 from loopmeter._preview import Preview
@@ -67,6 +70,7 @@ class Loopmeter:
         budget: Budget | None = None,
         proxy: str | None = None,
         transport: Transport | None = None,
+        live_transport: LiveTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
         if proxy is not None and transport is not None:
@@ -75,6 +79,7 @@ class Loopmeter:
         key = api_key_or_environment(api_key)
         self._shown = f"{type(self).__name__}({self.url!r}, api_key={masked(key)!r})"
         self._transport: Transport = transport or HttpxTransport(self.url, key, timeout or Timeout(), proxy=proxy)
+        self._live_transport: LiveTransport = live_transport or WebsocketTransport(self.url, key, timeout or Timeout())
         self._clock: Clock = clock or SystemClock()
         self._owner = True
         self._use(
@@ -143,6 +148,29 @@ class Loopmeter:
             requests = [requests]
         asked = [_core.loop_request(request, options) for request in requests]
         return self._runner().run(_flows.preview(asked))
+
+    def live(
+        self,
+        prompt: str | None = None,
+        *,
+        max_tokens: int | None = None,
+        buffer_chunks: int = 4,
+        session: str | None = None,
+        **options: Unpack[LiveOptions],
+    ) -> LiveSession:
+        """An endless piece that is steered while it plays. Nothing is sent before the session is entered or iterated.
+
+        ``prompts`` (texts with weights) may stand in place of ``prompt``. ``max_tokens`` (default: the client's) ends
+        the session before it costs more. ``buffer_chunks`` chunks may be on their way: fewer make changes heard sooner.
+        ``session`` names the intent, as an idempotency key does. Needs ``pip install 'loopmeter[live]'``.
+
+        Raises:
+            InvalidRequest: a field is wrong, found before anything is sent.
+            ValueError: ``prompt`` beside ``prompts``.
+        """
+        limit = max_tokens if max_tokens is not None else self._options.max_tokens
+        start = live_start(prompt, options, limit, buffer_chunks, session)
+        return LiveSession(self._live_transport, self._clock, self._options.policy, start)
 
     def balance(self) -> Balance:
         """The tokens of this key's customer."""

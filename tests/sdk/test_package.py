@@ -14,7 +14,18 @@ import loopmeter
 from loopmeter import LoopOptions, LoopRequest
 
 # Machinery, of which only what a user's own transport needs is exported. Of every other module, all is for users.
-MACHINERY = {"_async_runner", "_core", "_flows", "_orders", "_retry", "_runner", "_settings", "_transport"}
+MACHINERY = {
+    "_async_runner",
+    "_core",
+    "_flows",
+    "_live_core",
+    "_live_transport",
+    "_orders",
+    "_retry",
+    "_runner",
+    "_settings",
+    "_transport",
+}
 PUBLIC_MODULES: list[ModuleType] = [
     importlib.import_module(f"loopmeter.{path.stem}")
     for path in sorted(Path(loopmeter.__file__).parent.glob("_*.py"))

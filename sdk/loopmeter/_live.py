@@ -1,0 +1,216 @@
+"""Live sessions, blocking.
+
+Made from ``_async_live.py`` by ``python -m tests.sdk.twins``; change that file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from dataclasses import replace
+from types import TracebackType
+from typing import Unpack
+
+from loopmeter._chunks import ChunkReceived
+from loopmeter._core import Clock
+from loopmeter._exceptions import ConnectionFailed, LoopmeterError, StreamInterrupted
+from loopmeter._live_core import LiveCore, LiveEvent, LiveSteering, Playout
+from loopmeter._live_messages import ClientMessage, LiveEnded, LiveStart, LiveStarted, encode_live
+from loopmeter._live_transport import LiveSocket, LiveTransport
+from loopmeter._retry import RetryPolicy
+
+_HEARTBEATS_MISSED = 3
+_FIRST_ANSWER_S = 30.0
+
+
+class LiveSession:
+    """An endless piece, steered while it plays. Made by ``client.live``; enter it, then iterate over its events.
+
+        with client.live("dusty lo-fi drums", tempo_bpm=92, max_tokens=2000) as session:
+            for event in session:
+                match event:
+                    case ChunkReceived():
+                        play(event.pcm)
+                        if session.tokens_charged > 500:
+                            session.steer(density=0.2)
+                    case LiveApplied() | LiveWarning():
+                        print(event)
+
+    Chunks come in order, each once. A broken connection is taken up again by itself, free of charge. The gateway makes
+    ``buffer_chunks`` ahead of the reader and one more: a slow reader slows the making. The session ends with
+    ``LiveEnded``: stopped, out of budget (after a ``LiveWarning``), or failed. Leaving the block stops it. What came is
+    charged and can be fetched again with ``client.loops.resume(session.started.job)``.
+
+    One task iterates; others may steer, pause, play and stop meanwhile.
+    """
+
+    def __init__(self, transport: LiveTransport, clock: Clock, policy: RetryPolicy, start: LiveStart) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._policy = policy
+        self._core = LiveCore(start)
+        self._playout = Playout()
+        self._socket: LiveSocket | None = None
+        self._owes_credit = False
+        self._failures = 0
+        self._broken_since_s = 0.0
+
+    @property
+    def started(self) -> LiveStarted:
+        """Format, job and resolved request. Raises ``RuntimeError`` before the session is entered."""
+        if self._core.started is None:
+            raise RuntimeError("expected a session that has started, found a new one; enter it with 'with' first")
+        return self._core.started
+
+    @property
+    def ended(self) -> LiveEnded | None:
+        """How it ended; ``None`` while it goes on."""
+        return self._core.ended
+
+    @property
+    def session(self) -> str:
+        """The session's key: the same key never starts or charges a second session."""
+        return self._core.start.session
+
+    @property
+    def tokens_charged(self) -> int:
+        """What the session has cost so far."""
+        return self._core.tokens_charged
+
+    @property
+    def tokens_per_minute(self) -> float:
+        """What a minute of sound costs, from the chunks of the last minute."""
+        return self._core.tokens_per_minute
+
+    @property
+    def position_s(self) -> float:
+        """Seconds of sound that were handed over."""
+        return self._core.position_s
+
+    @property
+    def playout_s(self) -> float:
+        """Where a player is that began with the first chunk and plays whatever it is handed."""
+        return self._playout.position_s(self._clock.now())
+
+    @property
+    def buffered_s(self) -> float:
+        """Seconds of sound that such a player still has."""
+        return self._playout.buffered_s(self._clock.now())
+
+    def __enter__(self) -> LiveSession:
+        while self._core.started is None:
+            self._next()
+        return self
+
+    def __iter__(self) -> LiveSession:
+        return self
+
+    def __next__(self) -> LiveEvent:
+        """The next event; after ``LiveEnded`` there is none.
+
+        Raises:
+            StreamInterrupted: the connection broke and could not be taken up in time.
+            APIError: the gateway refused the session.
+        """
+        if self._core.ended is not None:
+            raise StopIteration
+        if self._owes_credit:
+            self._owes_credit = False
+            self._say(self._core.taken())
+        while True:
+            event = self._next()
+            if isinstance(event, ChunkReceived):
+                self._owes_credit = True
+                self._playout.give(self._core.position_s, self._clock.now())
+            if event is not None:
+                return event
+
+    def steer(self, **changes: Unpack[LiveSteering]) -> str:
+        """Change what is played, at the next bar that is not made yet; the reference that ``LiveApplied`` will carry.
+
+        Raises:
+            InvalidRequest: a field is wrong; found before anything is sent. What only the engine finds wrong comes
+                as a ``LiveError`` event with the reference.
+        """
+        message = self._core.steering(changes)
+        self._say(message)
+        return message.ref
+
+    def pause(self) -> None:
+        """Make and charge nothing until ``play``."""
+        self._say(self._core.pausing(True))
+
+    def play(self) -> None:
+        """Go on."""
+        self._say(self._core.pausing(False))
+
+    def stop(self) -> None:
+        """Ask for the end; it comes as ``LiveEnded``, after the chunks that are on their way."""
+        self._say(self._core.stopping())
+
+    def close(self) -> None:
+        """Stop the session, if it has not ended, and close the connection."""
+        if self._core.started is not None and self._core.ended is None:
+            with contextlib.suppress(LoopmeterError):  # The gateway ends by itself what nobody takes up.
+                self.stop()
+                while self._socket is not None and self._core.ended is None:
+                    self._core.receive(self._receive(self._socket))
+        self._hang_up()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, StreamInterrupted):
+            self._hang_up()  # It can still be taken up within the gateway's patience.
+        else:
+            self.close()
+
+    def _next(self) -> LiveEvent | None:
+        """One message of the gateway, over a new connection if the one before broke."""
+        try:
+            if self._socket is None:
+                self._socket = self._transport.connect()
+                self._socket.send(encode_live(self._core.opening()))
+                self._owes_credit = False  # The opening says anew what may come.
+            event, answers = self._core.receive(self._receive(self._socket))
+            for answer in answers:
+                self._socket.send(encode_live(answer))
+        except LoopmeterError as error:
+            self._hang_up()
+            self._wait_or_give_up(error)
+            return None
+        self._failures = 0
+        return event
+
+    def _receive(self, socket: LiveSocket) -> str | bytes:
+        started = self._core.started
+        return socket.receive(_FIRST_ANSWER_S if started is None else _HEARTBEATS_MISSED * started.heartbeat_s)
+
+    def _say(self, message: ClientMessage) -> None:
+        """Send it now, if there is a connection; what must not be lost is said again by the next one."""
+        socket = self._socket
+        if socket is not None:
+            with contextlib.suppress(ConnectionFailed):  # Whoever iterates finds the break, and connects again.
+                socket.send(encode_live(message))
+
+    def _hang_up(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.close()
+
+    def _wait_or_give_up(self, error: LoopmeterError) -> None:
+        now_s = self._clock.now()
+        if self._failures == 0:
+            self._broken_since_s = now_s
+        self._failures += 1
+        started = self._core.started
+        policy = self._policy if started is None else replace(self._policy, retries_max=None)
+        wait_s = policy.wait_s(self._failures, error, now_s - self._broken_since_s, random.random())
+        if wait_s is not None:
+            self._clock.sleep(wait_s)
+        elif error.retryable and started is not None:
+            raise StreamInterrupted(
+                started.job, self._core.next_index, error.message, idempotency_key=self.session
+            ) from error
+        else:
+            raise error
