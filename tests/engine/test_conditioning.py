@@ -20,8 +20,10 @@ from loopmeter_engine.conditioning import (
     events_of,
     frame_features,
     global_features,
+    hit_samples,
     restrict,
 )
+from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ
 from loopmeter_engine.score import DRUMS, TONAL_LAYERS
 
 _ROLL = len(TONAL_LAYERS) * PITCHES
@@ -97,3 +99,20 @@ def test_shapes_are_as_declared() -> None:
     assert _features(0.0, 5).shape == (5, FRAME_CHANNELS)
     assert global_features([SCORE]).shape == (1, GLOBAL_CHANNELS)
     assert isinstance(events_of([SCORE]), Events)
+
+
+def test_hits_are_found_in_every_round_but_not_on_the_seam() -> None:
+    loop = round(SCORE.duration_s * SAMPLE_RATE_HZ)
+    once = hit_samples(SCORE, 0, loop, apart=662)
+    assert len(once) > 0
+    assert all(256 <= sample <= loop - 256 for sample in once.tolist())
+    assert once.diff().min() >= 662
+    twice = hit_samples(SCORE, -loop, loop, apart=662)
+    assert (twice[: len(once)] + loop - once).abs().max() <= 1
+    beat = 60 / SCORE.tempo_bpm * SAMPLE_RATE_HZ
+    wanted = [hit.onset_beats * beat for hit in SCORE.hits if hit.velocity >= 0.2]
+    assert all(min(abs(sample - time) for time in wanted) <= 0.5 for sample in once.tolist())
+
+
+def test_a_loop_without_drums_has_no_hits() -> None:
+    assert len(hit_samples(dataclasses.replace(SCORE, timbres={}), 0, 1_000_000, apart=662)) == 0
