@@ -91,6 +91,8 @@ from loopmeter._models import (
     QuoteLine,
     ResolvedRequest,
     Solver,
+    Task,
+    Track,
     UsageEntry,
     UsagePage,
 )
@@ -183,7 +185,9 @@ __all__ = [
     "StreamEnded",
     "StreamInterrupted",
     "StreamStarted",
+    "Task",
     "Timeout",
+    "Track",
     "Transport",
     "UsageEntry",
     "UsagePage",

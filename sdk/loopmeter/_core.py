@@ -18,7 +18,18 @@ from pydantic import BaseModel, ValidationError
 
 from loopmeter._chunks import CHUNKS_MEDIA_TYPE
 from loopmeter._exceptions import AnswerUnreadable, APIError, InvalidRequest, api_error_type
-from loopmeter._models import FieldProblem, Layer, LoopOrder, LoopRequest, Problem, ProblemCode, Quality, Solver
+from loopmeter._models import (
+    FieldProblem,
+    Layer,
+    LoopOrder,
+    LoopRequest,
+    Problem,
+    ProblemCode,
+    Quality,
+    Solver,
+    Task,
+    Track,
+)
 
 AudioFormat = Literal["wav", "flac", "ogg"]
 _AUDIO_TYPES: Mapping[AudioFormat, str] = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
@@ -42,6 +53,19 @@ class LoopOptions(TypedDict, total=False):
     steps: int | None
     guidance: float | None
     midi_base64: str | None
+    task: Task | None
+    lyrics: str | None
+    language: str | None
+    source_audio_base64: str | None
+    reference_audio_base64: str | None
+    cover_strength: float | None
+    repaint_from_beat: float | None
+    repaint_to_beat: float | None
+    track: Track | None
+    tracks: Sequence[Track] | None
+    lora: str | None
+    shift: float | None
+    conform: bool | None
 
 
 @dataclass(frozen=True, slots=True)
