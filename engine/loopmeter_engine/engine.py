@@ -22,6 +22,7 @@ from torch import Tensor
 
 from loopmeter import LoopRequest
 from loopmeter_engine import flops
+from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
     LEASE_CHUNKS_MAX,
     Chunk,
@@ -44,6 +45,7 @@ from loopmeter_engine.text.understand import PromptReader
 from loopmeter_engine.weights_io import WEIGHTS, fingerprint, load_autoencoder, load_transformer
 
 DURATION_S_MAX = 300.0
+_CAPABILITIES = frozenset({"hifi", "midi", "midi_in", "layers", "guidance", "solver", "steps"})
 _VERSION = "1"
 _PREPARED_MAX = 16
 _Network = TypeVar("_Network", Autoencoder, Transformer)
@@ -74,9 +76,10 @@ class LoopmeterEngine:
             version=_VERSION,
             fingerprint=self._fingerprint,
             sample_rate_hz=SAMPLE_RATE_HZ,
-            capabilities=frozenset({"hifi", "midi", "midi_in", "layers", "guidance", "solver", "steps"}),
+            capabilities=_CAPABILITIES,
             duration_s_max=DURATION_S_MAX,
             licence="Apache-2.0",
+            weights=str(self._weights),
         )
 
     def plan(self, request: LoopRequest) -> Plan:
@@ -162,6 +165,7 @@ class LoopmeterEngine:
 
     def _compose(self, request: LoopRequest) -> tuple[LoopRequest, Score]:
         """The request with nothing left open, and its score. Raises InvalidRequest."""
+        refuse_unsupported(request, "loopmeter", _CAPABILITIES)
         brief = self._reader.read(request.prompt)
         resolved = resolve(request, brief)
         assert resolved.tempo_bpm is not None and resolved.bars is not None

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from loopmeter import LAYERS, LiveRequest, LoopRequest
+from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
     LEASE_CHUNKS_MAX,
     Chunk,
@@ -34,6 +35,7 @@ CHUNK_FRAMES = 32_768
 FIRST_CHUNK_FRAMES = 22_528
 DURATION_S_MAX = 300.0
 
+_CAPABILITIES = frozenset({"hifi", "live", "midi"})
 _STEPS = 8
 _FLOPS_PER_FRAME_STEP = 250
 _MEMORY_BYTES = 1 << 20
@@ -70,7 +72,7 @@ class FakeEngine:
             version="1",
             fingerprint="fake-1",
             sample_rate_hz=SAMPLE_RATE_HZ,
-            capabilities=frozenset({"hifi", "live", "midi"}),
+            capabilities=_CAPABILITIES,
             duration_s_max=DURATION_S_MAX,
             licence="Apache-2.0",
         )
@@ -187,6 +189,7 @@ class FakeEngine:
 
 
 def _resolve(request: LoopRequest) -> LoopRequest:
+    refuse_unsupported(request, "fake", _CAPABILITIES)
     resolved = request.model_copy(
         update={
             "tempo_bpm": request.tempo_bpm or 120.0,
