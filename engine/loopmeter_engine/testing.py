@@ -3,7 +3,7 @@
 Mix ``EngineContract`` into a pytest class whose ``engine`` fixture gives the engine under test::
 
     class TestMyEngine(EngineContract):
-        @pytest.fixture(scope="class")
+        @pytest.fixture
         def engine(self):
             return MyEngine()
 

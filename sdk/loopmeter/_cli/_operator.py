@@ -1,4 +1,4 @@
-"""What an operator does: run a gateway or a bridge, list engines, keep customers.
+"""What an operator does: run a gateway or a bridge, keep customers.
 
 Each command loads the part that it starts only when it is called, because the library goes without them.
 """
@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from loopmeter._settings import api_key_or_environment, url_or_environment
 
@@ -21,7 +19,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 
 @contextmanager
-def _needs(extra: str) -> Iterator[None]:
+def needs(extra: str) -> Iterator[None]:
     """Say which extra to install when a module is missing, and what is wrong with an address or a file."""
     try:
         yield
@@ -39,14 +37,20 @@ def _needs(extra: str) -> Iterator[None]:
 @click.option("--db", default=_DEFAULT_DB, show_default=True, help="Database address.")
 @click.option("--engine", default="loopmeter", show_default=True, help="loopmeter, fake, or one that is installed.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder for encoded files.")
-def serve(host: str, port: int, db: str, engine: str, data: Path | None) -> None:
+@click.option(
+    "--engine-deadline",
+    "deadline_s",
+    type=click.FloatRange(min=0.1),
+    help="Seconds that the engine gets for one chunk; default 120.",
+)
+def serve(host: str, port: int, db: str, engine: str, data: Path | None, deadline_s: float | None) -> None:
     """Run gateway and engine in one process, until SIGINT or SIGTERM."""
-    with _needs("engine,gateway"):
+    with needs("engine,gateway"):
         from loopmeter_engine.contract import EngineError
         from loopmeter_gateway import server
 
         try:
-            server.serve(host=host, port=port, db=db, engine=engine, data=data)
+            server.serve(host=host, port=port, db=db, engine=engine, data=data, deadline_s=deadline_s)
         except EngineError as error:
             raise click.ClickException(str(error)) from error
 
@@ -58,29 +62,13 @@ def serve(host: str, port: int, db: str, engine: str, data: Path | None) -> None
 @click.option("--allow-remote", is_flag=True, help="Listen beyond loopback. Whoever reaches the port spends the key.")
 def bridge(listen: str, out: Path, url: str | None, allow_remote: bool) -> None:
     """Answer OSC messages with loops, until SIGINT or SIGTERM."""
-    with _needs("osc"):
+    with needs("osc"):
         from loopmeter_integrations.osc import BridgeError, run
 
         try:
             run(listen, out, url_or_environment(url), api_key_or_environment(None), allow_remote=allow_remote)
         except BridgeError as error:
             raise click.ClickException(str(error)) from error
-
-
-@click.command()
-@_JSON
-def engines(as_json: bool) -> None:
-    """List the engines that are installed. Loads none of them."""
-    with _needs("engine"):
-        from loopmeter_engine.registry import engine_names
-    found = engine_names()
-    if as_json:
-        click.echo(json.dumps({"engines": [entry._asdict() for entry in found]}))
-        return
-    table = Table("name", "distribution", "version", "target", box=None)
-    for entry in found:
-        table.add_row(*entry)
-    Console().print(table)
 
 
 @click.group()
@@ -105,7 +93,7 @@ class _Admin:
 
 @contextmanager
 def _administration() -> Iterator[None]:
-    with _needs("gateway"):
+    with needs("gateway"):
         from loopmeter_gateway.problems import Refused
 
         try:

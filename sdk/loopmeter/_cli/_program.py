@@ -7,7 +7,7 @@ from typing import Any, Never
 
 import click
 
-from loopmeter._cli import _commands, _operator
+from loopmeter._cli import _commands, _engines, _operator
 from loopmeter._exceptions import (
     BudgetExceeded,
     ConnectionFailed,
@@ -73,7 +73,7 @@ for command in (
     _commands.usage,
     _operator.serve,
     _operator.bridge,
-    _operator.engines,
+    _engines.engines,
     _operator.admin,
 ):
     program.add_command(command)
