@@ -24,7 +24,6 @@ from loopmeter import LoopRequest
 from loopmeter_engine import flops
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
-    LEASE_CHUNKS_MAX,
     Chunk,
     EngineFailed,
     EngineInfo,
@@ -33,6 +32,7 @@ from loopmeter_engine.contract import (
     ScoreSheet,
     Usage,
 )
+from loopmeter_engine.exact import check_lease, refuse_too_long
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, SUBFRAMES, Autoencoder
 from loopmeter_engine.model.flow import passes
 from loopmeter_engine.model.precision import halve, working_format
@@ -103,11 +103,7 @@ class LoopmeterEngine:
         return ScoreSheet(midi=score_to_midi(score), summary=summary_of(score, request))
 
     def lease(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
-        chunks = len(self.plan(request).chunk_frames)
-        if not 1 <= count <= LEASE_CHUNKS_MAX:
-            raise ValueError(f"expected a count of 1 to {LEASE_CHUNKS_MAX} chunks, found {count}; split the lease")
-        if not 0 <= start_chunk <= chunks - count:
-            raise ValueError(f"expected chunks inside 0..{chunks - 1}, found {start_chunk}..{start_chunk + count - 1}")
+        check_lease(self.plan(request), start_chunk, count)
         return self._make(request, start_chunk, count, state)
 
     def _make(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
@@ -168,14 +164,7 @@ class LoopmeterEngine:
         refuse_unsupported(request, "loopmeter", _CAPABILITIES)
         brief = self._reader.read(request.prompt)
         resolved = resolve(request, brief)
-        assert resolved.tempo_bpm is not None and resolved.bars is not None
-        duration_s = resolved.bars * resolved.beats_per_bar * 60 / resolved.tempo_bpm
-        if duration_s > DURATION_S_MAX:
-            raise InvalidRequest(
-                "bars",
-                f"expected at most {DURATION_S_MAX:g} s, found {duration_s:.1f} s ({resolved.bars} bars of "
-                f"{resolved.beats_per_bar} beats at {resolved.tempo_bpm:g} bpm); ask for fewer bars or a faster tempo",
-            )
+        refuse_too_long(request, resolved, DURATION_S_MAX)
         score = plan_score(resolved, brief)
         if request.midi_base64 is not None:
             try:
