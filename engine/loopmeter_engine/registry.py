@@ -5,6 +5,7 @@ An engine is installed by any distribution that names it under the entry-point g
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
 
@@ -51,13 +52,20 @@ def load_engine(name: str) -> Engine:
     return engine
 
 
-def open_engine(name: str, deadline_s: float = DEADLINE_S) -> GuardedEngine:
+def open_engine(name: str, deadline_s: float = DEADLINE_S) -> Engine:
     """The engine called ``name`` for a host that must outlive it: guarded, and named in all that goes wrong.
 
+    ``name`` may also be the address of an engine process, ``http://HOST:PORT``; its token is taken from the
+    environment, ``LOOPMETER_ENGINE_TOKEN``.
+
     Raises:
-        EngineUnavailable: as ``load_engine``.
+        EngineUnavailable: as ``load_engine``; or nobody answers at the address.
         EngineFailed: it loaded, but cannot say what it is.
     """
+    if name.startswith(("http://", "https://")):
+        from loopmeter_engine.remote.client import RemoteEngine
+
+        return RemoteEngine(name, os.environ.get("LOOPMETER_ENGINE_TOKEN") or None, deadline_s=deadline_s)
     engine = load_engine(name)
     entry, _ = _find(name)
     return GuardedEngine(engine, name, f"{entry.distribution} {entry.version}", deadline_s)

@@ -44,3 +44,29 @@ def engines(ctx: click.Context, names: bool, as_json: bool) -> None:
         about = [] if names else [licence, ", ".join(engine.capabilities), state]
         table.add_row(entry.name, entry.distribution, entry.version, *about)
     Console().print(table)
+
+
+@click.group()
+def engine() -> None:
+    """Run one engine for gateways on other machines."""
+
+
+@engine.command("serve")
+@click.option(
+    "--engine", "name", default="loopmeter", show_default=True, help="loopmeter, fake, or one that is installed."
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Beyond loopback, LOOPMETER_ENGINE_TOKEN is needed."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8140, show_default=True, help="0 takes a free one.")
+@click.option("--engine-deadline", "deadline_s", type=click.FloatRange(min=0.1), default=120.0, show_default=True)
+def serve_engine(name: str, host: str, port: int, deadline_s: float) -> None:
+    """Serve an engine over HTTP, until SIGINT or SIGTERM. Use it with: loopmeter serve --engine http://HOST:PORT"""
+    with needs("engine,gateway"):
+        from loopmeter_engine.contract import EngineError
+        from loopmeter_engine.remote.server import serve_engine_process
+
+        try:
+            serve_engine_process(name, host, port, deadline_s)
+        except EngineError as error:
+            raise click.ClickException(str(error)) from error

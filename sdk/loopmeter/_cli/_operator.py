@@ -35,7 +35,12 @@ def needs(extra: str) -> Iterator[None]:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8130, show_default=True, help="0 takes a free one.")
 @click.option("--db", default=_DEFAULT_DB, show_default=True, help="Database address.")
-@click.option("--engine", default="loopmeter", show_default=True, help="loopmeter, fake, or one that is installed.")
+@click.option(
+    "--engine",
+    default="loopmeter",
+    show_default=True,
+    help="loopmeter, fake, one that is installed, or http://HOST:PORT of one that is served.",
+)
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder for encoded files.")
 @click.option(
     "--engine-deadline",

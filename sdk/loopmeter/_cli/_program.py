@@ -74,6 +74,7 @@ for command in (
     _operator.serve,
     _operator.bridge,
     _engines.engines,
+    _engines.engine,
     _operator.admin,
 ):
     program.add_command(command)
