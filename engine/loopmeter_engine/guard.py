@@ -10,16 +10,36 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from loopmeter import LoopRequest
-from loopmeter_engine.contract import Chunk, Engine, EngineError, EngineFailed, EngineInfo, Plan, ScoreSheet
+from loopmeter import LiveRequest, LoopRequest
+from loopmeter_engine.contract import (
+    Chunk,
+    Engine,
+    EngineError,
+    EngineFailed,
+    EngineInfo,
+    LiveChange,
+    LiveChunk,
+    LiveEngine,
+    LivePlan,
+    Plan,
+    ScoreSheet,
+)
 
 DEADLINE_S = 120.0  # For one call, or one chunk. A first chunk may load gigabytes of weights.
 HUNG_MAX = 3
 
 _Result = TypeVar("_Result")
+_Piece = TypeVar("_Piece", bound=Chunk)
+
+
+def guard(engine: Engine, name: str, owner: str, deadline_s: float = DEADLINE_S) -> GuardedEngine:
+    """``engine`` behind a guard, which plays endless sessions exactly if the engine does."""
+    if isinstance(engine, LiveEngine):
+        return GuardedLiveEngine(engine, name, owner, deadline_s)
+    return GuardedEngine(engine, name, owner, deadline_s)
 
 
 class GuardedEngine:
@@ -53,16 +73,25 @@ class GuardedEngine:
     def lease(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
         plan = self.plan(request)
         chunks = self._call(self._making, "lease", lambda: iter(self._engine.lease(request, start_chunk, count, state)))
-        return self._pull(chunks, plan, start_chunk)
+        return self._pull(chunks, lambda index: _chunk_size(plan, index), start_chunk)
 
-    def _pull(self, chunks: Iterator[Chunk], plan: Plan, start_chunk: int) -> Iterator[Chunk]:
+    def _pull(
+        self, chunks: Iterator[_Piece], size: Callable[[int], tuple[int, int]], start_chunk: int
+    ) -> Iterator[_Piece]:
+        """The chunks, each checked against ``size`` of its index, in (frames, bytes)."""
         index = start_chunk
         try:
             while True:
                 chunk = self._call(self._making, f"lease at chunk {index}", lambda: next(chunks, None))
                 if chunk is None:
                     return
-                self._check_chunk(chunk, index, plan)
+                expected = (index, *size(index))
+                found = (chunk.index, chunk.frames, len(chunk.pcm))
+                if found != expected:
+                    raise EngineFailed(
+                        f"{self._label}: expected a chunk of (index, frames, bytes) {expected} as planned, "
+                        f"found {found}"
+                    )
                 yield chunk
                 index += 1
         finally:
@@ -100,16 +129,35 @@ class GuardedEngine:
                 f"frames planned and {found[1]} in {len(plan.chunk_frames)} chunks"
             )
 
-    def _check_chunk(self, chunk: Chunk, index: int, plan: Plan) -> None:
-        if index >= len(plan.chunk_frames):
-            raise EngineFailed(f"{self._label}: expected {index} chunks as planned, found another one")
-        frames = plan.chunk_frames[index]
-        expected = (index, frames, frames * plan.channels * plan.bits // 8)
-        found = (chunk.index, chunk.frames, len(chunk.pcm))
-        if found != expected:
-            raise EngineFailed(
-                f"{self._label}: expected a chunk of (index, frames, bytes) {expected} as planned, found {found}"
-            )
+
+class GuardedLiveEngine(GuardedEngine):
+    """As ``GuardedEngine``, for one that also plays without an end."""
+
+    def __init__(self, engine: Engine, name: str, owner: str, deadline_s: float = DEADLINE_S) -> None:
+        assert isinstance(engine, LiveEngine)
+        super().__init__(engine, name, owner, deadline_s)
+        self._live = engine
+
+    def plan_live(self, request: LiveRequest) -> LivePlan:
+        return self._call(self._planning, "plan_live", lambda: self._live.plan_live(request))
+
+    def lease_live(
+        self, request: LiveRequest, changes: Sequence[LiveChange], start_chunk: int, count: int, state: bytes | None
+    ) -> Iterator[LiveChunk]:
+        plan = self.plan_live(request)
+        size = (plan.chunk_frames, plan.chunk_frames * plan.channels * plan.bits // 8)
+        chunks = self._call(
+            self._making,
+            "lease_live",
+            lambda: iter(self._live.lease_live(request, changes, start_chunk, count, state)),
+        )
+        return self._pull(chunks, lambda _: size, start_chunk)
+
+
+def _chunk_size(plan: Plan, index: int) -> tuple[int, int]:
+    """(frames, bytes) of a planned chunk; nothing behind the last one."""
+    frames = plan.chunk_frames[index] if index < len(plan.chunk_frames) else 0
+    return frames, frames * plan.channels * plan.bits // 8
 
 
 class _Hung(Exception):

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
 
 from loopmeter_engine.contract import Engine, EngineError
-from loopmeter_engine.guard import DEADLINE_S, GuardedEngine
+from loopmeter_engine.guard import DEADLINE_S, guard
 
 GROUP = "loopmeter.engines"
 _EXTRAS = {"ace-step": "ace-step", "musicgen": "ace-step"}  # Ours that need more than [engine].
@@ -68,7 +68,7 @@ def open_engine(name: str, deadline_s: float = DEADLINE_S) -> Engine:
         return RemoteEngine(name, os.environ.get("LOOPMETER_ENGINE_TOKEN") or None, deadline_s=deadline_s)
     engine = load_engine(name)
     entry, _ = _find(name)
-    return GuardedEngine(engine, name, f"{entry.distribution} {entry.version}", deadline_s)
+    return guard(engine, name, f"{entry.distribution} {entry.version}", deadline_s)
 
 
 def _find(name: str) -> tuple[EngineEntry, EntryPoint]:

@@ -10,20 +10,20 @@ import pytest
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import EngineFailed
 from loopmeter_engine.fake import FakeEngine
-from loopmeter_engine.guard import HUNG_MAX, GuardedEngine
+from loopmeter_engine.guard import HUNG_MAX, GuardedEngine, guard
 from loopmeter_engine.inspection import describe_engine
 from loopmeter_engine.registry import EngineUnavailable, engine_names, open_engine
-from loopmeter_engine.testing import EngineContract, make_all
+from loopmeter_engine.testing import EngineContract, LiveEngineContract, make_all
 
 from .plug_ins import install_ill_behaved
 
 REQUEST = LoopRequest(prompt="x", tempo_bpm=120, bars=2)
 
 
-class TestAGuardedEngineKeepsTheContract(EngineContract):
+class TestAGuardedEngineKeepsTheContract(EngineContract, LiveEngineContract):
     @pytest.fixture
     def engine(self) -> GuardedEngine:
-        return GuardedEngine(FakeEngine(), "fake", "loopmeter 1")
+        return guard(FakeEngine(), "fake", "loopmeter 1")
 
 
 @pytest.fixture
@@ -96,5 +96,5 @@ def test_the_list_tells_why_an_engine_cannot_run_and_outlives_it(ill: None) -> N
 
     assert "ill 3.2" in absent.problem and "no licence key found" in absent.problem
     assert "engine 'exits' of ill 3.2 ended its process with status 7" in exits.problem
-    assert (fake.problem, fake.licence, fake.capabilities) == ("", "Apache-2.0", ("hifi", "midi"))
+    assert (fake.problem, fake.licence, fake.capabilities) == ("", "Apache-2.0", ("hifi", "live", "midi"))
     assert exits.as_json()["runs"] is False and fake.as_json()["distribution"] == "loopmeter"
