@@ -22,7 +22,9 @@ LEASE_CHUNKS_MAX = 8
 class EngineInfo:
     """What an engine is. ``fingerprint`` covers weights, number format, library and device.
 
-    Two leases with equal request, state and fingerprint give equal bytes.
+    Two leases with equal request, state and fingerprint give equal bytes. ``weights`` says where they are, ``notes``
+    what an operator should know (a part that is missing, a mode that was chosen). ``commercial`` is whether the
+    licence lets the sound be sold.
     """
 
     name: str
@@ -32,6 +34,9 @@ class EngineInfo:
     capabilities: frozenset[str]
     duration_s_max: float
     licence: str
+    weights: str = ""
+    notes: tuple[str, ...] = ()
+    commercial: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from loopmeter import LoopRequest
 from loopmeter_engine import flops
+from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
-    LEASE_CHUNKS_MAX,
     Chunk,
     EngineFailed,
     EngineInfo,
@@ -32,6 +32,7 @@ from loopmeter_engine.contract import (
     ScoreSheet,
     Usage,
 )
+from loopmeter_engine.exact import check_lease, refuse_too_long
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, SUBFRAMES, Autoencoder
 from loopmeter_engine.model.flow import passes
 from loopmeter_engine.model.precision import halve, working_format
@@ -45,7 +46,10 @@ from loopmeter_engine.text.understand import PromptReader
 from loopmeter_engine.weights_io import WEIGHTS, fingerprint, load_autoencoder, load_transformer
 
 DURATION_S_MAX = 300.0
-CONTROLS = frozenset({"chords", "swing", "density", "intensity", "sections"})
+_CAPABILITIES = frozenset(
+    {"hifi", "midi", "midi_in", "layers", "guidance", "solver", "steps"}
+    | {"chords", "swing", "density", "intensity", "sections"}
+)
 _VERSION = "1"
 _PREPARED_MAX = 16
 _Network = TypeVar("_Network", Autoencoder, Transformer)
@@ -76,9 +80,10 @@ class LoopmeterEngine:
             version=_VERSION,
             fingerprint=self._fingerprint,
             sample_rate_hz=SAMPLE_RATE_HZ,
-            capabilities=frozenset({"hifi", "midi", "midi_in", "layers", "guidance", "solver", "steps"} | CONTROLS),
+            capabilities=_CAPABILITIES,
             duration_s_max=DURATION_S_MAX,
             licence="Apache-2.0",
+            weights=str(self._weights),
         )
 
     def plan(self, request: LoopRequest) -> Plan:
@@ -102,11 +107,7 @@ class LoopmeterEngine:
         return ScoreSheet(midi=score_to_midi(score), summary=summary_of(score, request))
 
     def lease(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
-        chunks = len(self.plan(request).chunk_frames)
-        if not 1 <= count <= LEASE_CHUNKS_MAX:
-            raise ValueError(f"expected a count of 1 to {LEASE_CHUNKS_MAX} chunks, found {count}; split the lease")
-        if not 0 <= start_chunk <= chunks - count:
-            raise ValueError(f"expected chunks inside 0..{chunks - 1}, found {start_chunk}..{start_chunk + count - 1}")
+        check_lease(self.plan(request), start_chunk, count)
         return self._make(request, start_chunk, count, state)
 
     def _make(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
@@ -164,6 +165,7 @@ class LoopmeterEngine:
 
     def _compose(self, request: LoopRequest) -> tuple[LoopRequest, Score]:
         """The request with nothing left open, and its score. Raises InvalidRequest."""
+        refuse_unsupported(request, "loopmeter", _CAPABILITIES)
         brief = self._reader.read(request.prompt)
         try:
             resolved = resolve(request, brief)
@@ -171,14 +173,7 @@ class LoopmeterEngine:
                 read_chords(request.chords, 1, request.beats_per_bar)
         except ValueError as error:
             raise InvalidRequest("chords", str(error)) from error
-        assert resolved.tempo_bpm is not None and resolved.bars is not None
-        duration_s = resolved.bars * resolved.beats_per_bar * 60 / resolved.tempo_bpm
-        if duration_s > DURATION_S_MAX:
-            raise InvalidRequest(
-                "bars",
-                f"expected at most {DURATION_S_MAX:g} s, found {duration_s:.1f} s ({resolved.bars} bars of "
-                f"{resolved.beats_per_bar} beats at {resolved.tempo_bpm:g} bpm); ask for fewer bars or a faster tempo",
-            )
+        refuse_too_long(request, resolved, DURATION_S_MAX)
         score = plan_score(resolved, brief)
         if request.midi_base64 is not None:
             try:

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from loopmeter import LAYERS, LiveRequest, LoopRequest
+from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
     LEASE_CHUNKS_MAX,
     Chunk,
     EngineFailed,
     EngineInfo,
-    InvalidRequest,
     LiveChange,
     LiveChunk,
     LivePlan,
@@ -27,6 +27,7 @@ from loopmeter_engine.contract import (
     ScoreSheet,
     Usage,
 )
+from loopmeter_engine.exact import check_lease, chunk_table, loop_frames, metronome, with_defaults
 from loopmeter_engine.live_grid import Span, spans, spans_within
 
 SAMPLE_RATE_HZ = 44_100
@@ -34,6 +35,7 @@ CHUNK_FRAMES = 32_768
 FIRST_CHUNK_FRAMES = 22_528
 DURATION_S_MAX = 300.0
 
+_CAPABILITIES = frozenset({"hifi", "live", "midi"})
 _STEPS = 8
 _FLOPS_PER_FRAME_STEP = 250
 _MEMORY_BYTES = 1 << 20
@@ -70,14 +72,14 @@ class FakeEngine:
             version="1",
             fingerprint="fake-1",
             sample_rate_hz=SAMPLE_RATE_HZ,
-            capabilities=frozenset({"hifi", "live", "midi"}),
+            capabilities=_CAPABILITIES,
             duration_s_max=DURATION_S_MAX,
             licence="Apache-2.0",
         )
 
     def plan(self, request: LoopRequest) -> Plan:
         resolved = _resolve(request)
-        frames = _frames(resolved)
+        frames = loop_frames(resolved, SAMPLE_RATE_HZ)
         channels, bits = (2, 24) if resolved.quality == "hifi" else (1, 16)
         return Plan(
             request=resolved,
@@ -85,7 +87,7 @@ class FakeEngine:
             sample_rate_hz=SAMPLE_RATE_HZ,
             channels=channels,
             bits=bits,
-            chunk_frames=_chunk_table(frames),
+            chunk_frames=chunk_table(frames, FIRST_CHUNK_FRAMES, CHUNK_FRAMES),
             flops=_flops(resolved, frames),
             peak_memory_bytes=_MEMORY_BYTES,
         )
@@ -99,15 +101,11 @@ class FakeEngine:
             "key": resolved.key,
             "layers": ["drums"],
         }
-        return ScoreSheet(midi=_metronome(resolved), summary=summary)
+        return ScoreSheet(midi=metronome(resolved), summary=summary)
 
     def lease(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
         plan = self.plan(request)
-        chunks = len(plan.chunk_frames)
-        if not 1 <= count <= LEASE_CHUNKS_MAX:
-            raise ValueError(f"expected a count of 1 to {LEASE_CHUNKS_MAX} chunks, found {count}; split the lease")
-        if not 0 <= start_chunk <= chunks - count:
-            raise ValueError(f"expected chunks inside 0..{chunks - 1}, found {start_chunk}..{start_chunk + count - 1}")
+        check_lease(plan, start_chunk, count)
         identity = hashlib.sha256(plan.request.model_dump_json().encode()).digest()
         digest = _replay(identity, start_chunk) if state is None else _open_state(identity, start_chunk, state)
         return self._make(plan, identity, digest, range(start_chunk, start_chunk + count))
@@ -187,33 +185,8 @@ class FakeEngine:
 
 
 def _resolve(request: LoopRequest) -> LoopRequest:
-    resolved = request.model_copy(
-        update={
-            "tempo_bpm": request.tempo_bpm or 120.0,
-            "bars": request.bars or 4,
-            "key": request.key or "C",
-        }
-    )
-    duration_s = _frames(resolved) / SAMPLE_RATE_HZ
-    if duration_s > DURATION_S_MAX:
-        raise InvalidRequest(
-            "bars" if request.bars is not None else "tempo_bpm",
-            f"expected at most {DURATION_S_MAX:g} s, found {duration_s:.1f} s "
-            f"({resolved.bars} bars of {resolved.beats_per_bar} beats at {resolved.tempo_bpm:g} bpm); "
-            "ask for fewer bars or a faster tempo",
-        )
-    return resolved
-
-
-def _frames(resolved: LoopRequest) -> int:
-    assert resolved.bars is not None and resolved.tempo_bpm is not None
-    return round(resolved.bars * resolved.beats_per_bar * 60.0 / resolved.tempo_bpm * SAMPLE_RATE_HZ)
-
-
-def _chunk_table(frames: int) -> tuple[int, ...]:
-    first = min(FIRST_CHUNK_FRAMES, frames)
-    whole, rest = divmod(frames - first, CHUNK_FRAMES)
-    return (first, *[CHUNK_FRAMES] * whole, *([rest] if rest else []))
+    refuse_unsupported(request, "fake", _CAPABILITIES)
+    return with_defaults(request, DURATION_S_MAX)
 
 
 def _resolve_live(request: LiveRequest) -> LiveRequest:
@@ -293,21 +266,3 @@ def _tone(digest: bytes, frames: int, channels: int, bits: int) -> bytes:
         cycle += sample.to_bytes(bits // 8, "little", signed=True) * channels
     frame_bytes = channels * bits // 8
     return (bytes(cycle) * (frames // period + 1))[: frames * frame_bytes]
-
-
-def _metronome(resolved: LoopRequest) -> bytes:
-    """A Standard MIDI File, format 0, 480 ticks a beat: one click per beat on the drum channel, accented on the bar."""
-    assert resolved.bars is not None and resolved.tempo_bpm is not None
-    tempo_us = round(60_000_000 / resolved.tempo_bpm)
-    events = [
-        b"\x00\xff\x51\x03" + tempo_us.to_bytes(3, "big"),
-        b"\x00\xff\x58\x04" + bytes((resolved.beats_per_bar, 2, 24, 8)),
-    ]
-    for beat in range(resolved.bars * resolved.beats_per_bar):
-        note, velocity = (76, 112) if beat % resolved.beats_per_bar == 0 else (77, 80)
-        # On for half a beat: 240 ticks, as the variable-length number 81 70.
-        events.append(b"\x00" if beat == 0 else b"\x81\x70")
-        events.append(bytes((0x99, note, velocity)) + b"\x81\x70" + bytes((0x89, note, 0)))
-    events.append(b"\x81\x70\xff\x2f\x00")
-    track = b"".join(events)
-    return b"MThd" + struct.pack(">IHHH", 6, 0, 1, 480) + b"MTrk" + struct.pack(">I", len(track)) + track

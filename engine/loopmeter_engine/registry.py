@@ -5,12 +5,15 @@ An engine is installed by any distribution that names it under the entry-point g
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
 
 from loopmeter_engine.contract import Engine, EngineError
+from loopmeter_engine.guard import DEADLINE_S, guard
 
 GROUP = "loopmeter.engines"
+_EXTRAS = {"ace-step": "ace-step", "musicgen": "ace-step"}  # Ours that need more than [engine].
 
 
 class EngineEntry(NamedTuple):
@@ -37,16 +40,7 @@ def load_engine(name: str) -> Engine:
     Raises:
         EngineUnavailable: no such engine, two of that name, or its import or construction failed (chained).
     """
-    points = {_entry(point): point for point in entry_points(group=GROUP, name=name)}
-    if not points:
-        known = ", ".join(entry.name for entry in engine_names()) or "none"
-        raise EngineUnavailable(
-            f"expected one of the installed engines ({known}), found {name!r}; install the package that provides it"
-        )
-    if len(points) > 1:
-        owners = ", ".join(f"{entry.distribution} ({entry.target})" for entry in sorted(points))
-        raise EngineUnavailable(f"expected one engine called {name!r}, found {owners}; uninstall all but one")
-    ((entry, point),) = points.items()
+    entry, point = _find(name)
     try:
         engine: Engine = point.load()()
     # Whatever a plug-in raises while it starts, the operator needs the name of its package first.
@@ -58,6 +52,40 @@ def load_engine(name: str) -> Engine:
     return engine
 
 
+def open_engine(name: str, deadline_s: float = DEADLINE_S) -> Engine:
+    """The engine called ``name`` for a host that must outlive it: guarded, and named in all that goes wrong.
+
+    ``name`` may also be the address of an engine process, ``http://HOST:PORT``; its token is taken from the
+    environment, ``LOOPMETER_ENGINE_TOKEN``.
+
+    Raises:
+        EngineUnavailable: as ``load_engine``; or nobody answers at the address.
+        EngineFailed: it loaded, but cannot say what it is.
+    """
+    if name.startswith(("http://", "https://")):
+        from loopmeter_engine.remote.client import RemoteEngine
+
+        return RemoteEngine(name, os.environ.get("LOOPMETER_ENGINE_TOKEN") or None, deadline_s=deadline_s)
+    engine = load_engine(name)
+    entry, _ = _find(name)
+    return guard(engine, name, f"{entry.distribution} {entry.version}", deadline_s)
+
+
+def _find(name: str) -> tuple[EngineEntry, EntryPoint]:
+    """The one engine of that name. Raises EngineUnavailable."""
+    points = {_entry(point): point for point in entry_points(group=GROUP, name=name)}
+    if not points:
+        known = ", ".join(entry.name for entry in engine_names()) or "none"
+        raise EngineUnavailable(
+            f"expected one of the installed engines ({known}), found {name!r}; install the package that provides it"
+        )
+    if len(points) > 1:
+        owners = ", ".join(f"{entry.distribution} ({entry.target})" for entry in sorted(points))
+        raise EngineUnavailable(f"expected one engine called {name!r}, found {owners}; uninstall all but one")
+    ((entry, point),) = points.items()
+    return entry, point
+
+
 def _entry(point: EntryPoint) -> EngineEntry:
     distribution = "unknown" if point.dist is None else point.dist.name
     version = "unknown" if point.dist is None else point.dist.version
@@ -65,7 +93,9 @@ def _entry(point: EntryPoint) -> EngineEntry:
 
 
 def _remedy(entry: EngineEntry, error: Exception) -> str:
-    package = "loopmeter[engine]" if entry.distribution == "loopmeter" else entry.distribution
+    package = (
+        f"loopmeter[{_EXTRAS.get(entry.name, 'engine')}]" if entry.distribution == "loopmeter" else entry.distribution
+    )
     if isinstance(error, ImportError):
         return f"install what it needs with: pip install '{package}'"
     return f"reinstall it with: pip install --force-reinstall '{package}'"

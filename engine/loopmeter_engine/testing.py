@@ -3,7 +3,7 @@
 Mix ``EngineContract`` into a pytest class whose ``engine`` fixture gives the engine under test::
 
     class TestMyEngine(EngineContract):
-        @pytest.fixture(scope="class")
+        @pytest.fixture
         def engine(self):
             return MyEngine()
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import pytest
 
 from loopmeter import LivePrompt, LiveRequest, LiveSettings, LoopRequest
+from loopmeter_engine.capabilities import SOURCE_TASKS
 from loopmeter_engine.contract import (
     LEASE_CHUNKS_MAX,
     Chunk,
@@ -28,6 +29,20 @@ from loopmeter_engine.contract import (
 from loopmeter_engine.live_grid import spans
 
 BLEND_S_MAX = 0.1  # A renderer whose windows overlap may begin to blend so long before a change's bar.
+
+# A field that not every engine knows, a value, and the capabilities of which one is enough for it.
+SPECIAL_REQUESTS: tuple[tuple[str, object, frozenset[str]], ...] = (
+    ("lyrics", "la la", frozenset({"lyrics"})),
+    *(("task", task, frozenset({task})) for task in ("cover", "repaint", "extract", "lego", "complete")),
+    ("source_audio_base64", "AAAA", SOURCE_TASKS),
+    ("reference_audio_base64", "AAAA", frozenset({"reference_audio"})),
+    ("lora", "tape", frozenset({"lora"})),
+    ("shift", 3.0, frozenset({"shift"})),
+    ("conform", True, frozenset({"conform"})),
+    ("chords", "Am F C G", frozenset({"chords"})),
+    *((field, 0.0, frozenset({field})) for field in ("swing", "density", "intensity")),
+    ("sections", ({"name": "verse", "bars": 2},), frozenset({"sections"})),
+)
 
 
 def make_all(engine: Engine, request: LoopRequest, lease_chunks: int = LEASE_CHUNKS_MAX) -> list[Chunk]:
@@ -132,6 +147,17 @@ class EngineContract:
             list(engine.lease(request, 0, 1, None))
         with pytest.raises(InvalidRequest):
             engine.score(request)
+
+    @pytest.mark.parametrize(("field", "value", "capabilities"), SPECIAL_REQUESTS, ids=[s[0] for s in SPECIAL_REQUESTS])
+    def test_a_lacking_capability_is_refused_by_name(
+        self, engine: Engine, field: str, value: object, capabilities: frozenset[str]
+    ) -> None:
+        if capabilities & engine.info().capabilities:
+            pytest.skip("this engine has it")
+        request = self.short.model_copy(update={field: value})
+        with pytest.raises(InvalidRequest, match="expected an engine that can do") as caught:
+            engine.plan(request)
+        assert caught.value.field == field
 
     def test_score_is_a_midi_file_of_the_planned_tempo(self, engine: Engine) -> None:
         sheet = engine.score(self.short)

@@ -10,7 +10,8 @@ from pathlib import Path
 import uvicorn
 
 from loopmeter_engine.contract import Engine
-from loopmeter_engine.registry import load_engine
+from loopmeter_engine.guard import DEADLINE_S
+from loopmeter_engine.registry import open_engine
 from loopmeter_gateway.app import create_app
 from loopmeter_gateway.gateway import Gateway
 from loopmeter_gateway.settings import Settings
@@ -22,8 +23,10 @@ SEND_BUFFER_BYTES = 256 * 1024
 WS_MESSAGE_BYTES_MAX = 65_536
 
 
-def serve(*, host: str, port: int, db: str, engine: str, data: Path | None) -> None:
+def serve(*, host: str, port: int, db: str, engine: str, data: Path | None, deadline_s: float | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready; port 0 takes a free one.
+
+    ``deadline_s`` is what the engine gets for one chunk.
 
     Raises:
         EngineUnavailable: no engine of that name can be loaded.
@@ -32,7 +35,7 @@ def serve(*, host: str, port: int, db: str, engine: str, data: Path | None) -> N
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings(db=db) if data is None else Settings(db=db, data=data)
-    serve_engine(load_engine(engine), settings, host, port)
+    serve_engine(open_engine(engine, deadline_s or DEADLINE_S), settings, host, port)
 
 
 def serve_engine(engine: Engine, settings: Settings, host: str, port: int) -> None:

@@ -107,6 +107,8 @@ from loopmeter._models import (
     ResolvedRequest,
     Section,
     Solver,
+    Task,
+    Track,
     UsageEntry,
     UsagePage,
 )
@@ -222,7 +224,9 @@ __all__ = [
     "StreamEnded",
     "StreamInterrupted",
     "StreamStarted",
+    "Task",
     "Timeout",
+    "Track",
     "Transport",
     "UsageEntry",
     "UsagePage",

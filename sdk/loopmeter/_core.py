@@ -28,6 +28,8 @@ from loopmeter._models import (
     Quality,
     Section,
     Solver,
+    Task,
+    Track,
 )
 from loopmeter._quota import quotas_of
 from loopmeter._settings import Timeout
@@ -59,6 +61,19 @@ class LoopOptions(TypedDict, total=False):
     density: float | None
     intensity: float | None
     sections: Sequence[Section] | None
+    task: Task | None
+    lyrics: str | None
+    language: str | None
+    source_audio_base64: str | None
+    reference_audio_base64: str | None
+    cover_strength: float | None
+    repaint_from_beat: float | None
+    repaint_to_beat: float | None
+    track: Track | None
+    tracks: Sequence[Track] | None
+    lora: str | None
+    shift: float | None
+    conform: bool | None
 
 
 @dataclass(frozen=True, slots=True)

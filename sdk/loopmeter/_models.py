@@ -16,6 +16,21 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 Quality = Literal["standard", "hifi"]
 Layer = Literal["drums", "bass", "chords", "lead", "pad", "fx"]
 Solver = Literal["euler", "heun", "ab2"]
+Task = Literal["text2music", "cover", "repaint", "extract", "lego", "complete"]
+Track = Literal[
+    "vocals",
+    "backing_vocals",
+    "drums",
+    "bass",
+    "guitar",
+    "keyboard",
+    "percussion",
+    "strings",
+    "synth",
+    "fx",
+    "brass",
+    "woodwinds",
+]
 JobState = Literal["queued", "running", "completed", "cancelled", "failed"]
 ENDED_STATES: frozenset[JobState] = frozenset({"completed", "cancelled", "failed"})
 LAYERS: tuple[Layer, ...] = ("drums", "bass", "chords", "lead", "pad", "fx")
@@ -85,6 +100,21 @@ class LoopRequest(BaseModel):
             if total != self.bars:
                 raise ValueError(f"expected sections of {self.bars} bars in all, found {total}; leave bars out")
         return self
+
+    # What only some engines can do. An engine without the capability refuses the field by name.
+    task: Task | None = None  # None: text2music.
+    lyrics: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
+    language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] | None = None  # of the lyrics, as ISO 639 says it
+    source_audio_base64: Annotated[str, Field(max_length=900_000)] | None = None  # a WAV, FLAC or Ogg file
+    reference_audio_base64: Annotated[str, Field(max_length=900_000)] | None = None  # the same, for its timbre alone
+    cover_strength: Annotated[float, Field(ge=0, le=1)] | None = None
+    repaint_from_beat: Annotated[float, Field(ge=0)] | None = None
+    repaint_to_beat: Annotated[float, Field(gt=0)] | None = None
+    track: Track | None = None  # of extract and lego
+    tracks: Annotated[tuple[Track, ...], Field(min_length=1)] | None = None  # of complete
+    lora: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] | None = None
+    shift: Annotated[float, Field(ge=1, le=5)] | None = None  # of the noise schedule
+    conform: bool | None = None  # Measure the beats of what came out, and place them on the asked grid.
 
     @field_validator("key")
     @classmethod

@@ -21,9 +21,10 @@ def run_program(*arguments: str, env: dict[str, str] | None = None, cwd: Path | 
 class GatewayProcess:
     """Starts, is killed, and starts again on the same port and database."""
 
-    def __init__(self, folder: Path, engine: str = "fake") -> None:
+    def __init__(self, folder: Path, engine: str = "fake", *options: str) -> None:
         self._folder = folder
         self._engine = engine
+        self._options = options
         self._process: subprocess.Popen[str] | None = None
         self._log = folder / "gateway.log"
         self.db = f"sqlite:///{folder}/gateway.db"
@@ -31,10 +32,20 @@ class GatewayProcess:
 
     def start(self) -> None:
         port = self.url.rpartition(":")[2] or "0"
-        options = ["--port", port, "--db", self.db, "--engine", self._engine, "--data", str(self._folder / "data")]
+        options = [
+            "--port",
+            port,
+            "--db",
+            self.db,
+            "--engine",
+            self._engine,
+            "--data",
+            str(self._folder / "data"),
+            *self._options,
+        ]
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
-                [*PROGRAM, "serve", *options], stdout=subprocess.PIPE, stderr=log, text=True
+                [*PROGRAM, "serve", *options, *self._options], stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

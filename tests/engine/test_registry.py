@@ -9,13 +9,7 @@ import pytest
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_engine.registry import EngineUnavailable, engine_names, load_engine
 
-
-def install(folder: Path, distribution: str, entry: str) -> None:
-    """Lay out an installed distribution that names one engine."""
-    info = folder / f"{distribution}-3.2.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 3.2\n")
-    (info / "entry_points.txt").write_text(f"[loopmeter.engines]\n{entry}\n")
+from .plug_ins import install
 
 
 def test_the_shipped_engines_are_listed() -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, insert, select, update
 
 from loopmeter import FieldProblem, LoopRequest, PriceBook, Quote, QuoteLine, ResolvedRequest
-from loopmeter_engine.contract import Engine, InvalidRequest, Plan
+from loopmeter_engine.contract import Engine, EngineError, InvalidRequest, Plan
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money.price_book import price
 from loopmeter_gateway.problems import Refused
@@ -47,7 +47,7 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
     """The offer for a request at the moment ``at``. Takes the engine's planning time: milliseconds.
 
     Raises:
-        Refused: invalid_request, naming the field.
+        Refused: invalid_request, naming the field; engine_failed, naming the engine that could not plan.
     """
     info = engine.info()
     if request.model not in (HOUSE_MODEL, info.name):
@@ -58,6 +58,8 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
         raise Refused(
             "invalid_request", f"{error.field}: {error}", errors=(field_problem(error.field, str(error)),)
         ) from error
+    except EngineError as error:
+        raise Refused("engine_failed", str(error)) from error
     _check_duration(plan, min(info.duration_s_max, _plan_duration_s_max(book, plan_name)))
     cost = price(book, frames=plan.frames, sample_rate_hz=plan.sample_rate_hz, quality=request.quality, at=at)
     return Offer(

@@ -1,4 +1,4 @@
-"""What an operator does: run a gateway or a bridge, list engines, keep customers.
+"""What an operator does: run a gateway or a bridge, keep customers.
 
 Each command loads the part that it starts only when it is called, because the library goes without them.
 """
@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from loopmeter._exceptions import LoopmeterError
 from loopmeter._settings import api_key_or_environment, url_or_environment
@@ -22,7 +20,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 
 @contextmanager
-def _needs(extra: str) -> Iterator[None]:
+def needs(extra: str) -> Iterator[None]:
     """Say which extra to install when a module is missing, and what is wrong with an address or a file."""
     try:
         yield
@@ -38,16 +36,27 @@ def _needs(extra: str) -> Iterator[None]:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8130, show_default=True, help="0 takes a free one.")
 @click.option("--db", default=_DEFAULT_DB, show_default=True, help="Database address.")
-@click.option("--engine", default="loopmeter", show_default=True, help="loopmeter, fake, or one that is installed.")
+@click.option(
+    "--engine",
+    default="loopmeter",
+    show_default=True,
+    help="loopmeter, fake, one that is installed, or http://HOST:PORT of one that is served.",
+)
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder for encoded files.")
-def serve(host: str, port: int, db: str, engine: str, data: Path | None) -> None:
+@click.option(
+    "--engine-deadline",
+    "deadline_s",
+    type=click.FloatRange(min=0.1),
+    help="Seconds that the engine gets for one chunk; default 120.",
+)
+def serve(host: str, port: int, db: str, engine: str, data: Path | None, deadline_s: float | None) -> None:
     """Run gateway and engine in one process, until SIGINT or SIGTERM."""
-    with _needs("engine,gateway"):
+    with needs("engine,gateway"):
         from loopmeter_engine.contract import EngineError
         from loopmeter_gateway import server
 
         try:
-            server.serve(host=host, port=port, db=db, engine=engine, data=data)
+            server.serve(host=host, port=port, db=db, engine=engine, data=data, deadline_s=deadline_s)
         except EngineError as error:
             raise click.ClickException(str(error)) from error
 
@@ -74,7 +83,7 @@ def bridge(
     replay: Path | None,
 ) -> None:
     """Answer OSC messages with loops, until SIGINT or SIGTERM."""
-    with _needs("osc"):
+    with needs("osc"):
         from loopmeter_integrations.osc import BridgeSettings, parse_networks, run
 
         try:
@@ -89,22 +98,6 @@ def bridge(
             run(listen, out, gateway, key, allow_remote=allow_remote, settings=settings)
         except LoopmeterError as error:
             raise click.ClickException(str(error)) from error
-
-
-@click.command()
-@_JSON
-def engines(as_json: bool) -> None:
-    """List the engines that are installed. Loads none of them."""
-    with _needs("engine"):
-        from loopmeter_engine.registry import engine_names
-    found = engine_names()
-    if as_json:
-        click.echo(json.dumps({"engines": [entry._asdict() for entry in found]}))
-        return
-    table = Table("name", "distribution", "version", "target", box=None)
-    for entry in found:
-        table.add_row(*entry)
-    Console().print(table)
 
 
 @click.group()
@@ -129,7 +122,7 @@ class _Admin:
 
 @contextmanager
 def _administration() -> Iterator[None]:
-    with _needs("gateway"):
+    with needs("gateway"):
         from loopmeter_gateway.problems import Refused
 
         try:

@@ -12,7 +12,7 @@ from typing import Any, Never
 
 import click
 
-from loopmeter._cli import _account, _commands, _completion, _operator
+from loopmeter._cli import _account, _commands, _completion, _engines, _operator
 from loopmeter._exceptions import (
     BudgetExceeded,
     ConnectionFailed,
@@ -136,7 +136,8 @@ for command in (
     _completion.completion,
     _operator.serve,
     _operator.bridge,
-    _operator.engines,
+    _engines.engines,
+    _engines.engine,
     _operator.admin,
 ):
     program.add_command(command)

@@ -1,0 +1,220 @@
+"""An engine as an HTTP server of its own, for gateways on other machines. Plain ASGI; uvicorn runs it.
+
+    GET /healthz    POST /plan, /score    LoopRequest in, JSON out
+    GET /info       POST /lease           LeaseCall in, records out (``wire.py``)
+
+Stateless: whoever holds a state may go on here, whatever became of the process that gave it. A client that leaves
+closes its lease, which stops the engine at the next step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from ipaddress import ip_address
+from typing import Any
+
+from loopmeter import LoopRequest
+from loopmeter_engine.contract import Chunk, Engine, EngineFailed, InvalidRequest
+from loopmeter_engine.registry import EngineUnavailable, open_engine
+from loopmeter_engine.remote import wire
+from loopmeter_engine.remote.wire import LeaseCall, PlanAnswer, Refusal
+
+TOKEN_VARIABLE = "LOOPMETER_ENGINE_TOKEN"
+LEASES_MAX = 16  # More than an engine can make at a time; whoever comes then is told to come back.
+
+_log = logging.getLogger(__name__)
+_Scope = dict[str, Any]
+_Receive = Callable[[], Awaitable[dict[str, Any]]]
+_Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class EngineApp:
+    """``engine`` behind HTTP. Everybody who knows ``token`` may use it; with ``None``, everybody who gets through."""
+
+    def __init__(self, engine: Engine, token: str | None = None) -> None:
+        self._engine = engine
+        self._token = token
+        self._leases = 0
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            await self._answer(scope, receive, send)
+        except InvalidRequest as error:
+            await _refuse(send, 422, Refusal(kind="invalid_request", field=error.field, message=str(error)))
+        except ValueError as error:
+            await _refuse(send, 400, Refusal(kind="value", message=str(error)))
+        except EngineFailed as error:
+            await _refuse(send, 502, Refusal(kind="failed", message=str(error)))
+
+    async def _answer(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        call = (scope["method"], scope["path"])
+        if call == ("GET", "/healthz"):
+            await _send_json(send, 200, b'{"status": "ok"}')
+            return
+        if not self._knows(scope):
+            await _refuse(send, 401, Refusal(kind="unauthenticated", message=f"expected the token of {TOKEN_VARIABLE}"))
+        elif call == ("GET", "/info"):
+            await _send_json(send, 200, wire.INFO.dump_json(self._engine.info()))
+        elif call == ("POST", "/plan"):
+            request = LoopRequest.model_validate_json(await _body(receive))
+            plan = await asyncio.to_thread(self._engine.plan, request)
+            answer = PlanAnswer(plan=plan, fingerprint=self._engine.info().fingerprint)
+            await _send_json(send, 200, answer.model_dump_json().encode())
+        elif call == ("POST", "/score"):
+            request = LoopRequest.model_validate_json(await _body(receive))
+            await _send_json(send, 200, wire.encode_score(await asyncio.to_thread(self._engine.score, request)))
+        elif call == ("POST", "/lease"):
+            await self._lease(LeaseCall.model_validate_json(await _body(receive)), receive, send)
+        else:
+            await _refuse(
+                send, 404, Refusal(kind="not_found", message=f"expected /info, /plan, /score or /lease: {call}")
+            )
+
+    def _knows(self, scope: _Scope) -> bool:
+        if self._token is None:
+            return True
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        return hmac.compare_digest(given, f"Bearer {self._token}".encode())
+
+    async def _lease(self, call: LeaseCall, receive: _Receive, send: _Send) -> None:
+        fingerprint = self._engine.info().fingerprint
+        if call.fingerprint != fingerprint:
+            message = f"expected a lease for {fingerprint!r}, found one for {call.fingerprint!r}"
+            await _refuse(send, 409, Refusal(kind="fingerprint", message=message))
+            return
+        if self._leases >= LEASES_MAX:
+            await _refuse(send, 503, Refusal(kind="busy", message=f"expected at most {LEASES_MAX} leases at a time"))
+            return
+        self._leases += 1
+        try:
+            chunks = await asyncio.to_thread(self._engine.lease, call.request, call.start_chunk, call.count, call.state)
+            await self._stream(chunks, receive, send)
+        finally:
+            self._leases -= 1
+
+    async def _stream(self, chunks: Iterator[Chunk], receive: _Receive, send: _Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": _headers(wire.LEASE_MEDIA_TYPE)})
+        sending = asyncio.create_task(_send_chunks(chunks, send))
+        leaving = asyncio.create_task(_until_client_leaves(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            if not sending.done():
+                sending.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sending
+
+
+async def _send_chunks(chunks: Iterator[Chunk], send: _Send) -> None:
+    """Chunks as they are made. The engine's step in hand cannot be cancelled; it is waited for, then closed."""
+    made = 0
+    try:
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
+            try:
+                chunk = await asyncio.shield(step)
+            except asyncio.CancelledError:
+                await asyncio.wait({step})
+                raise
+            record = wire.encode_end(made) if chunk is None else wire.encode_chunk(chunk)
+            await send({"type": "http.response.body", "body": record, "more_body": chunk is not None})
+            if chunk is None:
+                return
+            made += 1
+    except EngineFailed as error:
+        _log.warning("a lease failed: %s", error)
+        await send({"type": "http.response.body", "body": wire.encode_failure(str(error)), "more_body": False})
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            await asyncio.to_thread(close)
+
+
+async def _until_client_leaves(receive: _Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(receive: _Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ValueError("expected a whole body, found one that was cut")
+        body += message.get("body", b"")
+        if len(body) > wire.BODY_BYTES_MAX:
+            raise ValueError(f"expected a body of at most {wire.BODY_BYTES_MAX} bytes, found more")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+async def _refuse(send: _Send, status: int, refusal: Refusal) -> None:
+    await _send_json(send, status, refusal.model_dump_json().encode())
+
+
+async def _send_json(send: _Send, status: int, body: bytes) -> None:
+    headers = [*_headers("application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _headers(media_type: str) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
+
+
+def serve_engine_process(name: str, host: str, port: int, deadline_s: float) -> None:
+    """Serve the engine called ``name`` until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready.
+
+    Raises:
+        EngineUnavailable: no engine of that name can be loaded, or it is itself a remote one.
+        ValueError: an address beyond loopback without a token.
+        OSError: the address cannot be listened on.
+    """
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    if token is None and not _is_loopback(host):
+        raise ValueError(
+            f"expected a loopback address or a token in {TOKEN_VARIABLE}, found {host} without one; "
+            "whoever reaches the port could use the engine"
+        )
+    if "://" in name:
+        raise EngineUnavailable(f"expected the name of an installed engine, found {name!r}; let the gateway use it")
+    engine = open_engine(name, deadline_s)
+    _run(EngineApp(engine, token), host, port)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _run(app: EngineApp, host: str, port: int) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Says where it listens."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            for listener in sockets or ():
+                address = listener.getsockname()
+                shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+                print(f"listening on http://{shown}:{address[1]}", flush=True)
+
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    config = uvicorn.Config(
+        app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5
+    )
+    Server(config).run(sockets=[listener])

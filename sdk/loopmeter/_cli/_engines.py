@@ -1,0 +1,72 @@
+"""What an operator does with engines: list them, run one for another machine.
+
+Each command loads the part that it starts only when it is called, because the library goes without them.
+"""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+
+from loopmeter._cli._operator import needs
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--names", is_flag=True, help="Only what is installed; start none of them.")
+@_JSON
+@click.pass_context
+def engines(ctx: click.Context, names: bool, as_json: bool) -> None:
+    """List the engines that are installed: what each can do, where its weights are, or why it cannot run.
+
+    Each is asked in a process of its own, so that one which breaks is a line of this list.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    with needs("engine"):
+        from loopmeter_engine.inspection import EngineDescription, describe_engines
+        from loopmeter_engine.registry import engine_names
+    found = [EngineDescription(entry) for entry in engine_names()] if names else describe_engines()
+    if as_json:
+        rows = [engine.entry._asdict() if names else engine.as_json() for engine in found]
+        click.echo(json.dumps({"engines": rows}))
+        return
+    heads = ["name", "distribution", "version"] + ([] if names else ["licence", "can", "weights, or why it cannot run"])
+    table = Table(*(Column(head, overflow="fold") for head in heads), box=None)
+    for engine in found:
+        entry = engine.entry
+        licence = engine.licence + ("" if engine.commercial in (None, True) else " (non-commercial)")
+        state = engine.problem or "; ".join(part for part in (engine.weights or "needs none", *engine.notes) if part)
+        about = [] if names else [licence, ", ".join(engine.capabilities), state]
+        table.add_row(entry.name, entry.distribution, entry.version, *about)
+    Console().print(table)
+
+
+@click.group()
+def engine() -> None:
+    """Run one engine for gateways on other machines."""
+
+
+@engine.command("serve")
+@click.option(
+    "--engine", "name", default="loopmeter", show_default=True, help="loopmeter, fake, or one that is installed."
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Beyond loopback, LOOPMETER_ENGINE_TOKEN is needed."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8140, show_default=True, help="0 takes a free one.")
+@click.option("--engine-deadline", "deadline_s", type=click.FloatRange(min=0.1), default=120.0, show_default=True)
+def serve_engine(name: str, host: str, port: int, deadline_s: float) -> None:
+    """Serve an engine over HTTP, until SIGINT or SIGTERM. Use it with: loopmeter serve --engine http://HOST:PORT"""
+    with needs("engine,gateway"):
+        from loopmeter_engine.contract import EngineError
+        from loopmeter_engine.remote.server import serve_engine_process
+
+        try:
+            serve_engine_process(name, host, port, deadline_s)
+        except EngineError as error:
+            raise click.ClickException(str(error)) from error

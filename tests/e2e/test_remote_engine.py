@@ -1,0 +1,80 @@
+"""An engine in a process of its own, killed in the middle of a stream: nobody hears it, nobody pays for it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from loopmeter import Loopmeter
+from loopmeter_engine.fake import FakeEngine
+from loopmeter_engine.testing import make_all
+
+from .gateway_process import PROGRAM, GatewayProcess
+
+
+class EngineProcess:
+    """``loopmeter engine serve``: starts, is killed, and starts again on the same port."""
+
+    def __init__(self, folder: Path, engine: str = "fake") -> None:
+        self._engine = engine
+        self._log = folder / "engine.log"
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        port = self.url.rpartition(":")[2] or "0"
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [*PROGRAM, "engine", "serve", "--engine", self._engine, "--port", port],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line.startswith("listening on http://"), self._log.read_text()
+        self.url = line.removeprefix("listening on ").strip()
+
+    def kill(self) -> None:
+        """As a power cut: SIGKILL, no goodbye."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate(timeout=20)
+            self._process = None
+
+
+def test_an_engine_killed_in_mid_stream_is_neither_heard_nor_paid_for(tmp_path: Path) -> None:
+    engine = EngineProcess(tmp_path)
+    engine.start()
+    gateway = GatewayProcess(tmp_path, engine.url)
+    gateway.start()
+    try:
+        with Loopmeter(gateway.url, api_key=gateway.customer("ada", 5000)) as client:
+            parts: list[bytes] = []
+            # Five minutes of hifi are more than sockets hold: the engine has not made all when it dies.
+            with client.loops.stream("x", tempo_bpm=100, bars=120, quality="hifi") as stream:
+                for chunk in stream:
+                    parts.append(chunk.pcm)
+                    if len(parts) in (5, 90):
+                        engine.kill()
+                        engine.start()
+                job = client.loops.get(stream.started.job)
+            balance = client.balance()
+    finally:
+        gateway.stop()
+        engine.kill()
+
+    assert (job.state, job.chunks_delivered) == ("completed", job.chunks)
+    assert len(parts) == job.chunks > 300
+    assert job.tokens_charged == job.tokens_quoted == 5000 - balance.available
+    assert b"".join(parts) == b"".join(chunk.pcm for chunk in make_all(FakeEngine(), job.request))
+
+
+def test_an_engine_process_beyond_loopback_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOOPMETER_ENGINE_TOKEN", raising=False)
+    call = [*PROGRAM, "engine", "serve", "--engine", "fake", "--host", "0.0.0.0", "--port", "0"]
+    failed = subprocess.run(call, capture_output=True, text=True, timeout=60)
+    assert failed.returncode == 1
+    assert "expected a loopback address or a token in LOOPMETER_ENGINE_TOKEN, found 0.0.0.0" in failed.stderr
