@@ -3,6 +3,7 @@
 from loopmeter._async_client import AsyncLoopmeter, AsyncLoops
 from loopmeter._async_stream import AsyncLoopStream
 from loopmeter._budget import Budget
+from loopmeter._cache import CachedLoop, CacheStats, LoopCache, request_sha256
 from loopmeter._chunks import (
     CHUNKS_MEDIA_TYPE,
     ChunkDecoder,
@@ -128,6 +129,8 @@ __all__ = [
     "Bill",
     "Budget",
     "BudgetExceeded",
+    "CacheStats",
+    "CachedLoop",
     "ChunkDecoder",
     "ChunkEvent",
     "ChunkMeter",
@@ -167,6 +170,7 @@ __all__ = [
     "LiveStop",
     "LiveWarning",
     "Loop",
+    "LoopCache",
     "LoopNotCompleted",
     "LoopOptions",
     "LoopOrder",
@@ -210,6 +214,7 @@ __all__ = [
     "parse_server_message",
     "pcm_array",
     "pcm_floats",
+    "request_sha256",
     "wav_bytes",
     "wav_header",
     "wav_padding",
