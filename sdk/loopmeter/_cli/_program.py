@@ -7,7 +7,7 @@ from typing import Any, Never
 
 import click
 
-from loopmeter._cli import _commands, _operator
+from loopmeter._cli import _bake, _commands, _operator
 from loopmeter._exceptions import (
     BudgetExceeded,
     ConnectionFailed,
@@ -71,6 +71,7 @@ for command in (
     _commands.loop,
     _commands.quote,
     _commands.usage,
+    _bake.bake,
     _operator.serve,
     _operator.bridge,
     _operator.engines,
