@@ -1,45 +1,47 @@
-"""Sounds that tell where they come from: every take and layer has its own level, and nothing else is in them."""
+"""What the tests of adaptive music share: grids by brute force, sounds that tell where they come from, late loads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from loopmeter.adaptive import Arrangement, Sound, Take
-
-RATE_HZ = 1000
-"""A slow rate, so that hours of music take seconds of test."""
+from loopmeter.adaptive import Quantum, Section, Sound
 
 
-def loop_frames(bars: int, beats_per_bar: int, tempo_bpm: float, rate_hz: int = RATE_HZ) -> int:
-    return round(bars * beats_per_bar * 60 / tempo_bpm * rate_hz)
+def first_on_grid(section: Section, entered: int, frames: int, quantum: Quantum, frame: int) -> int:
+    """The first boundary at or after a frame: every boundary of two rounds, in exact arithmetic."""
+    bar = section.beats_per_bar
+    beats = section.bars * bar
+    step = {"beat": 1, "bar": bar, "phrase": bar * section.phrase_bars, "end": beats}[quantum]
+    base = entered + (frame - entered) // frames * frames
+    places = [
+        base + shift + int(Fraction(beat * frames, beats) + Fraction(1, 2))
+        for shift in (0, frames)
+        for beat in range(0, beats, step)
+    ]
+    return min(place for place in places if place >= frame)
 
 
-def levels(names: list[str]) -> dict[str, float]:
-    """A distinct level for each name: powers of two, so that any sum says which of them sound."""
-    return {name: 2.0 ** -(index + 2) for index, name in enumerate(names)}
-
-
-def steady(arrangement: Arrangement, take: Take, frames: int, level: float, rate_hz: int = RATE_HZ) -> Sound:
-    """A take whose layers are all at one level from the first frame to the last."""
-    names = [section for section in arrangement.sections if section.name == take.name]
-    layers = [layer.name for layer in names[0].layers] if names else ["all"]
-    return Sound({layer: np.full((frames, 1), level, np.float32) for layer in layers}, rate_hz)
+def steady(frames: int, levels: dict[str, float], rate_hz: int) -> Sound:
+    """Layers that are at one level from their first frame to their last. Takes no memory."""
+    layers = {name: np.broadcast_to(np.float32(level), (frames, 1)) for name, level in levels.items()}
+    return Sound(layers, rate_hz)
 
 
 class LateExecutor(Executor):
-    """Runs nothing by itself: each call is run when the test says so, or when its time on a manual clock has come."""
+    """Runs a call when its time has come on a clock that the test moves: ``now_s``."""
 
-    def __init__(self, delay: Callable[[], float]) -> None:
-        self._delay = delay
+    def __init__(self, delay_s: Callable[[], float]) -> None:
+        self._delay_s = delay_s
         self._calls: list[tuple[float, Callable[[], Any]]] = []
         self.now_s = 0.0
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self._calls.append((self.now_s + self._delay(), lambda: fn(*args, **kwargs)))
+        self._calls.append((self.now_s + self._delay_s(), lambda: fn(*args, **kwargs)))
         return Future()
 
     def run_due(self) -> None:

@@ -28,7 +28,7 @@ from loopmeter.adaptive._grid import Grid, Ramp
 from loopmeter.adaptive._outputs import Output, RecordingOutput
 
 if TYPE_CHECKING:
-    from loopmeter.adaptive._mixer import Sound, mix, samples_of_pcm
+    from loopmeter.adaptive._mixer import Sound, mix
     from loopmeter.adaptive._player import AdaptivePlayer
     from loopmeter.adaptive._pygame import PygameOutput
     from loopmeter.adaptive._sounddevice import SounddeviceOutput
@@ -43,7 +43,6 @@ _LATE = {
     "SounddeviceOutput": "_sounddevice",
     "Source": "_sources",
     "mix": "_mixer",
-    "samples_of_pcm": "_mixer",
 }
 
 __all__ = [
@@ -76,7 +75,6 @@ __all__ = [
     "Take",
     "Voice",
     "mix",
-    "samples_of_pcm",
 ]
 
 
@@ -95,3 +93,5 @@ def __getattr__(name: str) -> Any:
         raise ModuleNotFoundError(
             f"{name} needs {package}; install it with: pip install 'loopmeter[play]'", name=error.name
         ) from error
+    except OSError as error:  # sounddevice, where the system has no PortAudio.
+        raise OSError(f"{name}: {error}; on Debian and Ubuntu: apt-get install libportaudio2") from error

@@ -43,17 +43,6 @@ class Sound:
         return len(next(iter(self.layers.values())))
 
 
-def samples_of_pcm(pcm: bytes, channels: int, bits: int) -> Samples:
-    """Interleaved little-endian PCM of 16 or 24 bit -> float32 (frames, channels), -1 to 1."""
-    if bits == 16:
-        values = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(1 << 15)
-    else:
-        wide = np.zeros((len(pcm) // 3, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(pcm, np.uint8).reshape(-1, 3)
-        values = (wide.view("<i4")[:, 0] / float(1 << 31)).astype(np.float32)
-    return values.reshape(-1, channels)
-
-
 def mix(spans: Iterable[Span], sounds: Mapping[Take, Sound], channels: int) -> Samples:
     """The samples of some spans, float32 (frames, ``channels``), held inside -1 to 1. Mono goes to every channel."""
     blocks = [_mix_span(span, sounds, channels) for span in spans]

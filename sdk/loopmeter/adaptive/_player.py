@@ -157,20 +157,19 @@ class AdaptivePlayer:
         try:
             sound = self._source.load(take)
             self._check(take, sound)
-        except Exception as error:  # Whatever a source raises, the music goes on; it is reported.
+            with self._lock:
+                self._conductor.loaded(take, sound.frames)
+                self._sounds = {**self._sounds, take: sound}
+                self._loading.discard(take)
+                self._failed_at.pop(take, None)
+                if self._conductor.ready:
+                    self._started.set()
+        except Exception as error:  # Whatever a source raises, the music goes on; it is logged, and an event.
             _LOG.warning("%s is not loaded: %s", take, error)
             with self._lock:
                 self._loading.discard(take)
                 self._failed_at[take] = self._now()
                 self._conductor.failed(take, str(error))
-            return
-        with self._lock:
-            self._loading.discard(take)
-            self._failed_at.pop(take, None)
-            self._sounds = {**self._sounds, take: sound}
-            self._conductor.loaded(take, sound.frames)
-            if self._conductor.ready:
-                self._started.set()
 
     def _check(self, take: Take, sound: Sound) -> None:
         if sound.sample_rate_hz != self._output.sample_rate_hz:

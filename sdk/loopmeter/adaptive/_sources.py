@@ -9,8 +9,9 @@ from loopmeter._cache import CachedLoop
 from loopmeter._client import Loopmeter
 from loopmeter._loop import FinishedLoop
 from loopmeter._models import LAYERS, Layer, LoopRequest
+from loopmeter._pcm import pcm_array
 from loopmeter.adaptive._arrangement import Take
-from loopmeter.adaptive._mixer import Sound, samples_of_pcm
+from loopmeter.adaptive._mixer import Sound
 from loopmeter.bake import Pack
 
 
@@ -66,5 +67,5 @@ class GatewaySource:
 
 
 def _sound(loops: Mapping[str, CachedLoop | FinishedLoop]) -> Sound:
-    layers = {name: samples_of_pcm(loop.pcm, loop.job.channels, loop.job.bits) for name, loop in loops.items()}
+    layers = {name: pcm_array(loop.pcm, loop.job.channels, loop.job.bits) for name, loop in loops.items()}
     return Sound(layers, next(iter(loops.values())).job.sample_rate_hz)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loopmeter.bake import game_wav
@@ -121,6 +121,7 @@ def test_a_stinger_has_no_loop_points(tmp_path: Path) -> None:
     assert info is not None and info.num_beats == 4
 
 
+@settings(deadline=None)
 @given(frames=st.integers(0, 50), title=st.text(max_size=20), bits=st.sampled_from([16, 24]))
 def test_every_file_is_a_chain_of_whole_chunks(frames: int, title: str, bits: int) -> None:
     data = game_wav(bytes(frames * bits // 8), 44100, 1, bits, loops=True, tempo_bpm=90, beats=4, title=title)
