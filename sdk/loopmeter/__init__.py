@@ -4,6 +4,7 @@ from loopmeter._async_client import AsyncLoopmeter, AsyncLoops
 from loopmeter._async_live import AsyncLiveSession
 from loopmeter._async_stream import AsyncLoopStream
 from loopmeter._budget import Budget
+from loopmeter._cache import CachedLoop, CacheStats, LoopCache, request_sha256
 from loopmeter._chunks import (
     CHUNKS_MEDIA_TYPE,
     ChunkDecoder,
@@ -146,6 +147,8 @@ __all__ = [
     "Bill",
     "Budget",
     "BudgetExceeded",
+    "CacheStats",
+    "CachedLoop",
     "ChunkDecoder",
     "ChunkEvent",
     "ChunkMeter",
@@ -191,6 +194,7 @@ __all__ = [
     "LiveTransport",
     "LiveWarning",
     "Loop",
+    "LoopCache",
     "LoopNotCompleted",
     "LoopOptions",
     "LoopOrder",
@@ -238,6 +242,7 @@ __all__ = [
     "parse_server_message",
     "pcm_array",
     "pcm_floats",
+    "request_sha256",
     "wav_bytes",
     "wav_header",
     "wav_padding",

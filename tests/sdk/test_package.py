@@ -37,6 +37,7 @@ NOT_FOR_USERS = {
     "atomic_file",
     "check_key",
     "check_layers",
+    "default_cache_folder",
     "quotas_of",
     "write_atomically",
 }

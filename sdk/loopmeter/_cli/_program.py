@@ -12,7 +12,7 @@ from typing import Any, Never
 
 import click
 
-from loopmeter._cli import _account, _commands, _completion, _engines, _operator
+from loopmeter._cli import _account, _bake, _commands, _completion, _engines, _operator
 from loopmeter._exceptions import (
     BudgetExceeded,
     ConnectionFailed,
@@ -134,6 +134,7 @@ for command in (
     _account.job,
     _account.cancel,
     _completion.completion,
+    _bake.bake,
     _operator.serve,
     _operator.bridge,
     _engines.engines,

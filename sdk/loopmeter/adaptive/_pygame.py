@@ -1,0 +1,67 @@
+"""Sound through pygame (pygame-ce), beside the sounds that the game plays with ``pygame.mixer``.
+
+It opens an SDL audio device of its own, which asks for samples in its own thread: a game that stalls for a moment, to
+load a level say, does not stall its music. ``pygame.mixer`` cannot do that, it must be fed from the game's loop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pygame
+from pygame._sdl2 import audio  # Marked as experimental by pygame; the only way to a callback.
+
+if TYPE_CHECKING:
+    from loopmeter.adaptive._outputs import Render
+
+
+class PygameOutput:
+    """An SDL audio device. ``device`` is a name that SDL gives, ``None`` the machine's default.
+
+    ``block_frames`` is what the device asks for at a time: less means that a change is heard sooner, more that a slow
+    machine keeps up. Call ``pygame.init()`` or ``pygame.mixer.init()`` before ``start``.
+
+    Raises:
+        RuntimeError: on ``start``, if pygame's audio is not initialised.
+        pygame.error: on ``start``, if there is no such device.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str | None = None,
+        sample_rate_hz: int = 44_100,
+        channels: int = 2,
+        block_frames: int = 1024,
+    ) -> None:
+        self.sample_rate_hz = sample_rate_hz
+        self.channels = channels
+        self._device_name = device
+        self._block_frames = block_frames
+        self._device: Any = None
+
+    def start(self, render: Render) -> None:
+        if pygame.mixer.get_init() is None:
+            raise RuntimeError("expected pygame's audio to be initialised, found it is not; call pygame.init() first")
+        frame_bytes = 4 * self.channels
+
+        def fill(_device: Any, memory: Any) -> None:
+            memory[:] = render(len(memory) // frame_bytes).tobytes()
+
+        self._device = audio.AudioDevice(
+            devicename=self._device_name,
+            iscapture=False,
+            frequency=self.sample_rate_hz,
+            audioformat=audio.AUDIO_F32,
+            numchannels=self.channels,
+            chunksize=self._block_frames,
+            allowed_changes=0,
+            callback=fill,
+        )
+        self._device.pause(0)
+
+    def close(self) -> None:
+        if self._device is not None:
+            self._device.pause(1)
+            self._device.close()
+            self._device = None
