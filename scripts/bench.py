@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from benchmarks import clients, engine, gateway, table
+from benchmarks import clients, engine, gateway, sdk, table
 
 from loopmeter_engine.registry import load_engine
 
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     conditions, began = machine(), time.monotonic()
     print(conditions)
     parts = []
-    for part in (engine_part(given.engine), clients_part(given.engine), gateway_part()):
+    for part in (engine_part(given.engine), clients_part(given.engine), gateway_part(), sdk_part()):
         print(f"\n{part.title}\n{table.plain(part.header, part.rows)}")
         parts.append(part)
     given.out.write_text(page(conditions, parts))
@@ -76,6 +76,14 @@ def gateway_part() -> Part:
         "costs nothing but the stated pace."
     )
     return Part("What the gateway adds", about, gateway.Row._fields, gateway.measure())
+
+
+def sdk_part() -> Part:
+    about = (
+        "The framed chunks of one finished loop (120 s, hifi) from a gateway process: bare httpx counts bytes, the "
+        "SDK checks and unpacks them. Import is processor time of a fresh process, against one that imports nothing."
+    )
+    return Part("What the SDK adds", about, sdk.Row._fields, sdk.measure())
 
 
 def machine() -> str:

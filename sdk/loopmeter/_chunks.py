@@ -45,7 +45,7 @@ class StreamStarted(BaseModel):
     price that is held, and the most that the job will cost; ``None`` from a gateway that does not say.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     job: str
     chunks: int = Field(ge=0)
@@ -77,7 +77,7 @@ class KeepAlive:
 class StreamEnded(BaseModel):
     """The last word of a stream. ``queued`` or ``running`` means: this server stops talking, come back for the rest."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     state: JobState
     tokens_charged: int
@@ -114,7 +114,7 @@ def decode_chunk_record(data: bytes, channels: int, bits: int) -> ChunkReceived:
     if len(data) < _HEADER.size:
         raise ChunkProtocolError("truncated", f"expected a record of {_HEADER.size} bytes or more, found {len(data)}")
     kind, length, checksum = _HEADER.unpack_from(data)
-    payload = data[_HEADER.size :]
+    payload = memoryview(data)[_HEADER.size :]
     if kind != b"C" or len(payload) != length:
         raise ChunkProtocolError("malformed", f"expected one chunk of {length} bytes, found {kind!r} of {len(payload)}")
     if _checksum(kind, payload) != checksum:
@@ -122,14 +122,14 @@ def decode_chunk_record(data: bytes, channels: int, bits: int) -> ChunkReceived:
     return _chunk(payload, channels, bits)
 
 
-def _chunk(payload: bytes, channels: int, bits: int) -> ChunkReceived:
+def _chunk(payload: memoryview, channels: int, bits: int) -> ChunkReceived:
     meter_end = _LENGTH.size
     if len(payload) >= meter_end:
         meter_end += _LENGTH.unpack_from(payload)[0]
     if len(payload) < meter_end:
         raise ChunkProtocolError("malformed", f"expected a meter of {meter_end} bytes, found {len(payload)}")
-    meter = _parse(ChunkMeter, payload[_LENGTH.size : meter_end])
-    pcm = payload[meter_end:]
+    meter = _parse(ChunkMeter, bytes(payload[_LENGTH.size : meter_end]))
+    pcm = bytes(payload[meter_end:])
     pcm_bytes = meter.frames * channels * bits // 8
     if len(pcm) != pcm_bytes:
         raise ChunkProtocolError("malformed", f"expected {pcm_bytes} bytes of PCM, found {len(pcm)}")
@@ -142,7 +142,7 @@ def _record(kind: bytes, payload: bytes) -> bytes:
     return _HEADER.pack(kind, len(payload), _checksum(kind, payload)) + payload
 
 
-def _checksum(kind: bytes, payload: bytes) -> int:
+def _checksum(kind: bytes, payload: bytes | memoryview) -> int:
     return zlib.crc32(payload, zlib.crc32(kind + _LENGTH.pack(len(payload))))
 
 
@@ -195,7 +195,8 @@ class ChunkDecoder:
 
     def receive(self, data: bytes) -> None:
         """Add bytes; ``events`` gives what they complete."""
-        self._buffer += data
+        if self._error is None:  # Behind an error nothing is read any more.
+            self._buffer += data
 
     def receive_end(self) -> None:
         """Say that no bytes will follow."""
@@ -223,7 +224,7 @@ class ChunkDecoder:
     def _next_event(self) -> ChunkEvent | None:
         if self._state is _State.PREAMBLE and not self._take_preamble():
             return None
-        record = self._take_record()
+        record = self._whole_record()
         if record is None:
             return None
         kind, payload = record
@@ -231,6 +232,9 @@ class ChunkDecoder:
         if following is None:
             raise ChunkProtocolError("order", f"expected {self._state.value}, found a record of type {kind!r}")
         event = self._read(kind, payload)
+        size = _HEADER.size + len(payload)
+        payload.release()  # A buffer that is looked at cannot be shortened.
+        del self._buffer[:size]
         self._state = following
         return event
 
@@ -248,7 +252,8 @@ class ChunkDecoder:
         self._state = _State.STARTED
         return True
 
-    def _take_record(self) -> tuple[bytes, bytes] | None:
+    def _whole_record(self) -> tuple[bytes, memoryview] | None:
+        """The type of the first record and a view of its payload, once all of it is here."""
         if self._state is _State.DONE:
             if self._buffer:
                 raise ChunkProtocolError("order", f"expected {self._state.value}, found {len(self._buffer)} more bytes")
@@ -262,8 +267,8 @@ class ChunkDecoder:
         if len(self._buffer) < _HEADER.size + length:
             self._needs_more()
             return None
-        payload = bytes(self._buffer[_HEADER.size : _HEADER.size + length])
-        del self._buffer[: _HEADER.size + length]
+        with memoryview(self._buffer) as view:
+            payload = view[_HEADER.size : _HEADER.size + length]
         if _checksum(kind, payload) != checksum:
             raise ChunkProtocolError("checksum", f"expected crc32 {checksum:08x}, found {_checksum(kind, payload):08x}")
         return kind, payload
@@ -276,20 +281,20 @@ class ChunkDecoder:
             )
         return False
 
-    def _read(self, kind: bytes, payload: bytes) -> ChunkEvent:
+    def _read(self, kind: bytes, payload: memoryview) -> ChunkEvent:
         match kind:
             case b"S":
-                self._started = _parse(StreamStarted, payload)
+                self._started = _parse(StreamStarted, bytes(payload))
                 self._next_index = self._started.first_index
                 return self._started
             case b"C":
                 return self._read_chunk(payload)
             case b"E":
-                return self._read_ended(payload)
+                return self._read_ended(bytes(payload))
             case _:
                 return KeepAlive()
 
-    def _read_chunk(self, payload: bytes) -> ChunkReceived:
+    def _read_chunk(self, payload: memoryview) -> ChunkReceived:
         assert self._started is not None
         chunk = _chunk(payload, self._started.channels, self._started.bits)
         if chunk.index != self._next_index or chunk.index >= self._started.chunks:

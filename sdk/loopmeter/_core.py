@@ -7,10 +7,9 @@ an exception; the protocols ``Transport`` and ``Clock`` with their async twins, 
 from __future__ import annotations
 
 import json
-import uuid
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol, TypedDict, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -118,7 +117,7 @@ def loop_request(prompt: str | LoopRequest, options: Mapping[str, Any]) -> LoopR
 
 def new_idempotency_key() -> str:
     """A key for one intent. Make it once, outside of every retry."""
-    return f"sdk-{uuid.uuid4().hex}"
+    return f"sdk-{os.urandom(16).hex()}"
 
 
 def post_quote(request: LoopRequest) -> HttpRequest:
@@ -225,6 +224,8 @@ def error_of(response: HttpResponse, idempotency_key: str | None) -> APIError:
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     """RFC 9110 section 10.2.3: seconds or a date. The date is read against the answer's own clock, not ours."""
+    from email.utils import parsedate_to_datetime  # Loaded late, for the import time.
+
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)

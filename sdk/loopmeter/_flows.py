@@ -7,6 +7,7 @@ in ``_client.py`` and ``_async_client.py`` perform the effects. Reading order: t
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
@@ -214,8 +215,14 @@ class StreamSession:
                 yield from self._wait_or_give_up(error)
             else:
                 if self.ended is not None:
-                    yield Close()
+                    yield from self._leave_body()
                 return event
+
+    def _leave_body(self) -> Flow[None]:
+        """Read to the end of a body that has said its last word, so that its connection can be used again."""
+        with contextlib.suppress(LoopmeterError):
+            yield from read()
+        yield Close()
 
     def _event_of_connection(self) -> Flow[ChunkEvent]:
         if self._decoder is None:

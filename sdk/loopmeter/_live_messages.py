@@ -27,7 +27,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 class LivePrompt(BaseModel):
     """One of the prompts that a session is steered between. Weights count relative to each other."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     text: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
     weight: Annotated[float, Field(ge=0, le=100)] = 1.0
@@ -42,7 +42,7 @@ class LiveSettings(BaseModel):
     ``density`` (few or many notes) and ``intensity`` (soft or hard) go from 0 to 1, 0.5 being the genre's habit.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     prompts: Prompts | None = None
     tempo_bpm: Annotated[float, Field(ge=40, le=240)] | None = None
@@ -110,7 +110,7 @@ class LiveStart(LiveRequest):
 
 
 class _Command(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class LiveResume(_Command):
@@ -171,13 +171,13 @@ ClientMessage = LiveStart | LiveResume | LiveSet | LivePause | LivePlay | LiveSt
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class ResolvedLive(LiveRequest):
     """A live request as the engine took it, with nothing left open. Unknown fields are ignored."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class LiveStarted(_Event):
@@ -278,8 +278,12 @@ ServerMessage = (
     LiveStarted | LiveApplied | LiveWarning | LivePaused | LiveResumed | LiveHeartbeat | LiveEnded | LiveError
 )
 
-_CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
-_SERVER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
+_CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(
+    Annotated[ClientMessage, Field(discriminator="type")], config=ConfigDict(defer_build=True)
+)
+_SERVER: TypeAdapter[ServerMessage] = TypeAdapter(
+    Annotated[ServerMessage, Field(discriminator="type")], config=ConfigDict(defer_build=True)
+)
 
 
 def encode_live(message: ClientMessage | ServerMessage) -> str:

@@ -72,7 +72,7 @@ class LoopRequest(BaseModel):
     The length is exact: ``round(bars * beats_per_bar * 60 / tempo_bpm * sample_rate_hz)`` frames.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     prompt: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
     tempo_bpm: Annotated[float, Field(ge=40, le=240)] | None = None
@@ -139,13 +139,13 @@ class LoopOrder(LoopRequest):
 class _Answer(BaseModel):
     """What the gateway answers. Unknown fields are ignored, so that an older client reads a newer gateway."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class ResolvedRequest(LoopRequest):
     """A request as the engine took it, with nothing left open. Unknown fields are ignored, as in every answer."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class QuoteLine(_Answer):

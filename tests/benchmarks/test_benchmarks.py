@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from benchmarks import clients, engine, table
+from benchmarks import clients, engine, sdk, table
 from scripts.bench import Part, machine, page
 
 from loopmeter_engine.fake import FakeEngine
@@ -37,6 +37,14 @@ def test_clients_wait_for_a_real_gateway_and_a_real_bridge() -> None:
     for row in (first_chunk, accepted, echo):
         assert 0 < number(row.p50) <= number(row.p99)
     assert number(echo.p50) < number(accepted.p50)
+
+
+def test_the_sdk_is_measured_against_bare_httpx_on_a_real_gateway() -> None:
+    throughput, first_chunk, imported = sdk.measure(bars=2, streams=1, first_chunks=2)
+
+    for row in (throughput, first_chunk, imported):
+        assert number(row.bare) > 0 and number(row.sdk) > 0
+    assert number(imported.sdk) > number(imported.bare)
 
 
 def test_the_page_has_every_table_and_names_the_machine() -> None:

@@ -184,3 +184,13 @@ def test_an_order_that_never_arrived_names_its_key_on_the_error() -> None:
         client.loops.create("drums", idempotency_key="mine")
 
     assert caught.value.idempotency_key == "mine"
+
+
+def test_a_stream_that_came_to_its_end_leaves_its_connection_to_the_next_call() -> None:
+    with FakeGateway().serve() as url, Loopmeter(url) as client:
+        client.loops.create("drums", bars=1)
+        pool = client._transport._client._transport._pool  # type: ignore[attr-defined]
+        before = pool.connections
+        client.loops.create("bass", bars=1)
+
+        assert pool.connections == before

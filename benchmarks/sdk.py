@@ -1,0 +1,128 @@
+"""What the SDK adds to the bytes: ``python -m benchmarks.sdk`` prints a table; ``measure`` gives its rows.
+
+A gateway process with the fake engine has one finished loop. Its stream of framed chunks is fetched in turn by bare
+httpx, which counts bytes, and by the SDK, which checks and unpacks each chunk.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+from benchmarks import table
+from scripts import programs
+
+from loopmeter import CHUNKS_MEDIA_TYPE, ChunkDecoder, ChunkReceived, Loopmeter
+
+TOKENS = 10**6
+STREAMS = 9
+FIRST_CHUNKS = 60
+IMPORTS = 7
+BARS = 60  # 120 s of hifi: 31.8 MB in 163 chunks.
+
+
+class Row(NamedTuple):
+    """One figure. ``bar`` is what the SDK promises."""
+
+    what: str
+    bare: str
+    sdk: str
+    difference: str
+    bar: str
+
+
+def measure(bars: int = BARS, streams: int = STREAMS, first_chunks: int = FIRST_CHUNKS) -> list[Row]:
+    """Start a gateway, measure, stop it. Takes about 20 s."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with programs.gateway("fake", folder, folder / "gateway.log") as url:
+            key = programs.open_account(folder, "bench", TOKENS)
+            headers = {"Authorization": f"Bearer {key}", "Accept": CHUNKS_MEDIA_TYPE}
+            with Loopmeter(url, key) as client, httpx.Client(base_url=url, headers=headers, trust_env=False) as http:
+                loop = client.loops.create("benchmark", tempo_bpm=120, bars=bars, quality="hifi")
+                path = f"/v1/loops/{loop.id}/chunks?from=0"
+                rows = [_throughput(client, http, path, loop.id, streams)]
+                rows.append(_first_chunk(client, http, path, loop.id, first_chunks))
+    return [*rows, _import_row()]
+
+
+def _throughput(client: Loopmeter, http: httpx.Client, path: str, job_id: str, streams: int) -> Row:
+    bare, sdk = [], []
+    for _ in range(streams):
+        began, size = time.perf_counter(), 0
+        with http.stream("GET", path) as answer:
+            for block in answer.iter_bytes():
+                size += len(block)
+        bare.append(size / (time.perf_counter() - began) / 1e6)
+        began = time.perf_counter()
+        with client.loops.resume(job_id) as stream:
+            for _chunk in stream:
+                pass
+        sdk.append(size / (time.perf_counter() - began) / 1e6)
+    rates = [statistics.median(found) for found in (bare, sdk)]
+    return Row("whole stream", f"{rates[0]:.0f} MB/s", f"{rates[1]:.0f} MB/s", f"{rates[1] / rates[0]:.2f} x", "0.9 x")
+
+
+def _first_chunk(client: Loopmeter, http: httpx.Client, path: str, job_id: str, times: int) -> Row:
+    """From the call to the first chunk: its last byte at bare httpx, its event from the SDK."""
+    size = _first_chunk_bytes(http, path)
+    bare, sdk = [], []
+    for _ in range(times):
+        began, received = time.perf_counter(), 0
+        with http.stream("GET", path) as answer:
+            for block in answer.iter_bytes():
+                received += len(block)
+                if received >= size:
+                    bare.append((time.perf_counter() - began) * 1000)
+                    break
+        began = time.perf_counter()
+        with client.loops.resume(job_id, detach=True) as stream:
+            next(stream)
+            sdk.append((time.perf_counter() - began) * 1000)
+    p50 = [statistics.median(found) for found in (bare, sdk)]
+    return Row("first chunk, p50", f"{p50[0]:.2f} ms", f"{p50[1]:.2f} ms", f"+{p50[1] - p50[0]:.2f} ms", "2 ms")
+
+
+def _first_chunk_bytes(http: httpx.Client, path: str) -> int:
+    """How many bytes of the stream it takes until the first chunk is complete."""
+    decoder, size = ChunkDecoder(), 0
+    with http.stream("GET", path) as answer:
+        for block in answer.iter_bytes(1024):
+            decoder.receive(block)
+            size += len(block)
+            if any(isinstance(event, ChunkReceived) for event in decoder.events()):
+                return size
+    raise RuntimeError(f"expected a chunk in the stream, found none in {size} bytes")
+
+
+def _import_row() -> Row:
+    """``import loopmeter`` against a Python that imports nothing: processor time of whole processes."""
+    nothing, sdk = [], []
+    for _ in range(IMPORTS):
+        nothing.append(_process_ms("pass"))
+        sdk.append(_process_ms("import loopmeter"))
+    p50 = [statistics.median(found) for found in (nothing, sdk)]
+    return Row("import, p50", f"{p50[0]:.0f} ms", f"{p50[1]:.0f} ms", f"+{p50[1] - p50[0]:.0f} ms", "200 ms")
+
+
+def _process_ms(code: str) -> float:
+    """User and system time: unlike time on the wall, it does not grow when others use the cores."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) * 1000
+
+
+def main() -> None:
+    print(table.plain(Row._fields, measure()))
+
+
+if __name__ == "__main__":
+    main()
