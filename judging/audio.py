@@ -102,7 +102,7 @@ def _files(loop: Loop, versions: list[Version], weights: Path) -> dict[Version, 
     phases = [*render, _source_of("phase.py"), _source_of("model/autoencoder.py"), Path(codec.__file__).read_text()]
     model = [_source_of("conditioning.py"), _digest_of(weights / "autoencoder.safetensors"), _sources("model")]
     engine = [*model, _digest_of(weights / "transformer.safetensors")]
-    engine += [_source_of(name) for name in ("engine.py", "streaming.py", "conditioning.py", "phase.py")]
+    engine += [_source_of(name) for name in ("engine.py", "blocks.py", "streaming.py", "conditioning.py", "phase.py")]
     made_from: dict[Version, list[str]] = {
         "render": render,
         "again": [*render, "again"],

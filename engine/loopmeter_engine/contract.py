@@ -191,9 +191,9 @@ class LiveEngine(Protocol):
         """Make chunks ``start_chunk .. start_chunk + count - 1`` in order, at most ``LEASE_CHUNKS_MAX``.
 
         ``changes`` is the whole log since the start, ``from_chunk`` never falling. A change takes effect at the first
-        bar line at or after the first frame of its ``from_chunk`` (see ``live_grid.py``). Sound may blend up to 0.1 s
-        ahead of that, but never before ``from_chunk``, so a log that grows at or behind the next chunk changes
-        nothing that was made. The same log gives the same bytes, however it is split into leases. Otherwise as
-        ``Engine.lease``.
+        bar line at or after the first frame of its ``from_chunk`` (see ``live_grid.py``). Sound may blend up to 0.25 s
+        ahead of that, and phases settle otherwise up to 0.65 s ahead, but never before ``from_chunk``, so a log that
+        grows at or behind the next chunk changes nothing that was made. The same log gives the same bytes, however it
+        is split into leases. Otherwise as ``Engine.lease``.
         """
         ...

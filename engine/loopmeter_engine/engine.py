@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import functools
 import platform
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,19 +21,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from loopmeter import LoopRequest
+from loopmeter import LiveRequest, LoopRequest
 from loopmeter_engine import flops
+from loopmeter_engine.blocks import BLOCK_SAMPLES, Sampling, StreamState
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
+    LEASE_CHUNKS_MAX,
     Chunk,
     EngineFailed,
     EngineInfo,
     InvalidRequest,
+    LiveChange,
+    LiveChunk,
+    LivePlan,
     Plan,
     ScoreSheet,
     Usage,
 )
 from loopmeter_engine.exact import check_lease, refuse_too_long
+from loopmeter_engine.live import ROUND_BARS, LiveRenderer, LiveState
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, SUBFRAMES, Autoencoder
 from loopmeter_engine.model.flow import passes
 from loopmeter_engine.model.precision import halve, working_format
@@ -41,13 +48,13 @@ from loopmeter_engine.planner.chord_names import read_chords
 from loopmeter_engine.planner.midi import InvalidMidi, score_to_midi, with_user_midi
 from loopmeter_engine.planner.plan import plan_score, resolve
 from loopmeter_engine.score import Score
-from loopmeter_engine.streaming import Geometry, Renderer, Sampling, StreamState
+from loopmeter_engine.streaming import Geometry, Renderer
 from loopmeter_engine.text.understand import PromptReader
 from loopmeter_engine.weights_io import WEIGHTS, fingerprint, load_autoencoder, load_transformer
 
 DURATION_S_MAX = 300.0
 _CAPABILITIES = frozenset(
-    {"hifi", "midi", "midi_in", "layers", "guidance", "solver", "steps"}
+    {"hifi", "live", "midi", "midi_in", "layers", "guidance", "solver", "steps"}
     | {"chords", "swing", "density", "intensity", "sections"}
 )
 _VERSION = "1"
@@ -73,6 +80,7 @@ class LoopmeterEngine:
         self._lock = threading.Lock()  # One lease computes at a time; planning is free to go on beside it.
         self._score = functools.lru_cache(_PREPARED_MAX)(self._compose)
         self._renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare)
+        self._live_renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare_live)
 
     def info(self) -> EngineInfo:
         return EngineInfo(
@@ -138,6 +146,89 @@ class LoopmeterEngine:
                     peak_memory_bytes=_peak_memory_bytes(self._device),
                 )
                 yield Chunk(index, pcm, sound.shape[-1], usage, current.to_bytes())
+
+    def plan_live(self, request: LiveRequest) -> LivePlan:
+        resolved, _ = self._score(loop_of(request, 0))
+        assert resolved.key is not None
+        layers = request.layers or self._score(resolved)[1].layers
+        update = {"tempo_bpm": resolved.tempo_bpm, "key": resolved.key, "layers": layers}
+        channels, bits = (2, 24) if request.quality == "hifi" else (1, 16)
+        return LivePlan(
+            request=request.model_copy(update=update),
+            sample_rate_hz=SAMPLE_RATE_HZ,
+            channels=channels,
+            bits=bits,
+            chunk_frames=BLOCK_SAMPLES,
+            flops_per_chunk=self._flops(resolved, 1),
+            peak_memory_bytes=self._memory_bytes(resolved),
+        )
+
+    def lease_live(
+        self, request: LiveRequest, changes: Sequence[LiveChange], start_chunk: int, count: int, state: bytes | None
+    ) -> Iterator[LiveChunk]:
+        if not 1 <= count <= LEASE_CHUNKS_MAX or start_chunk < 0:
+            raise ValueError(
+                f"expected 1 to {LEASE_CHUNKS_MAX} chunks from chunk 0 on, found {count} from {start_chunk}; "
+                "split the lease"
+            )
+        request = self.plan_live(request).request
+        for change in changes:
+            self._score(loop_of(request.with_settings(change.settings), 0))  # Refuses now what it would refuse later.
+        return self._make_live(request, tuple(changes), start_chunk, count, state)
+
+    def _make_live(
+        self, request: LiveRequest, changes: tuple[LiveChange, ...], start_chunk: int, count: int, state: bytes | None
+    ) -> Iterator[LiveChunk]:
+        with self._lock:
+            renderer = self._live_renderer(request)
+        current, first = None, 0  # Without a state, work the way there again; those chunks are not handed out.
+        if start_chunk > 0 and state is not None:
+            first = start_chunk
+            try:
+                current = LiveState.from_bytes(state, self._device)
+            except ValueError as error:
+                raise EngineFailed(f"{error}; pass the state_after of chunk {start_chunk - 1}, or None") from error
+        for index in range(first, start_chunk + count):
+            with self._lock:
+                began, done = time.perf_counter(), (renderer.denoised, renderer.decoded)
+                sound, current, applied = renderer.chunk(index, changes, current)
+                pcm = pcm_bytes(sound, 24 if renderer.channels == 2 else 16)
+                seconds = time.perf_counter() - began
+                denoised, decoded = renderer.denoised - done[0], renderer.decoded - done[1]
+            if index >= start_chunk:
+                usage = Usage(
+                    frames=BLOCK_SAMPLES,
+                    steps=passes(renderer.sampling.solver, renderer.sampling.steps),
+                    flops=self._live_flops(request, denoised, decoded),
+                    device_seconds=seconds,
+                    peak_memory_bytes=_peak_memory_bytes(self._device),
+                )
+                yield LiveChunk(index, pcm, BLOCK_SAMPLES, usage, current.to_bytes(), applied)
+
+    def _prepare_live(self, request: LiveRequest) -> LiveRenderer:
+        channels = 2 if request.quality == "hifi" else 1
+        sampling = sampling_of(loop_of(request, 0))
+        return LiveRenderer(
+            self._transformer, self._autoencoder, request, self._compose_live, channels=channels, sampling=sampling
+        )
+
+    def _compose_live(self, request: LiveRequest, number: int) -> tuple[Score, Tensor]:
+        """The score of a session's round, with the sounds of its first, and the text vector of its prompts."""
+        first, score = self._score(loop_of(request, 0))[1], self._score(loop_of(request, number))[1]
+        vectors = self._reader.encoder.encode([prompt.text for prompt in request.prompts])
+        weights = torch.tensor([prompt.weight for prompt in request.prompts])
+        text = (vectors * weights[:, None]).sum(0)
+        text = text / text.norm().clamp(min=1e-6) * vectors.norm(dim=1).mean()
+        return dataclasses.replace(score, timbres=first.timbres), text
+
+    def _live_flops(self, request: LiveRequest, denoised: int, decoded: int) -> int:
+        """Of a chunk: passes for every piece in a block, one more to remember it, and the decoder."""
+        transformer, sampling = self._transformer.config, sampling_of(loop_of(request, 0))
+        rows = 1 if sampling.guidance == 1.0 else 2
+        steps = passes(sampling.solver, sampling.steps)
+        once = steps * flops.network_pass(transformer, rows) + flops.conditions(transformer, rows)
+        after = flops.network_pass(transformer, rows) + flops.decoding(self._autoencoder.config, first=False)
+        return denoised * once + decoded * after
 
     @functools.cached_property
     def _reader(self) -> PromptReader:
@@ -219,6 +310,23 @@ class LoopmeterEngine:
             for module in modules
             for value in (*module.parameters(), *module.buffers())
         )
+
+
+def loop_of(request: LiveRequest, number: int) -> LoopRequest:
+    """Round ``number`` of a session as a loop: what its weightiest prompt asks for."""
+    prompt = max(request.prompts, key=lambda prompt: prompt.weight)
+    return LoopRequest(
+        prompt=prompt.text,
+        bars=ROUND_BARS,
+        seed=(request.seed + number) % 2**53,
+        model=request.model,
+        **request.model_dump(
+            include={
+                "tempo_bpm", "beats_per_bar", "key", "quality", "layers", "solver", "steps", "guidance", "density",
+                "intensity",
+            }
+        ),
+    )  # fmt: skip
 
 
 def sampling_of(request: LoopRequest) -> Sampling:

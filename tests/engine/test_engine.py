@@ -14,7 +14,7 @@ from loopmeter import LoopRequest
 from loopmeter_engine.contract import EngineFailed, InvalidRequest
 from loopmeter_engine.engine import LoopmeterEngine, pcm_bytes
 from loopmeter_engine.seam import seam_ratio
-from loopmeter_engine.testing import EngineContract, make_all
+from loopmeter_engine.testing import EngineContract, LiveEngineContract, make_all
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def engine() -> LoopmeterEngine:
     return LoopmeterEngine(device="cpu")
 
 
-class TestContract(EngineContract):
+class TestContract(EngineContract, LiveEngineContract):
     """What every engine keeps; the fixture above gives ours."""
 
 

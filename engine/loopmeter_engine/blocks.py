@@ -1,0 +1,228 @@
+"""A stream of sound, block by block: denoise 16 latent frames, decode them. What is carried on is a value.
+
+Reading order: ``StreamState``, ``Player`` (score and style to latents), ``Sounder`` (latents to sound).
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from loopmeter_engine.conditioning import (
+    FRAME_S,
+    RELEASE_FRAMES,
+    Events,
+    events_of,
+    frame_features,
+    global_features,
+    hit_samples,
+    partial_rolls,
+    sounding_pitches,
+)
+from loopmeter_engine.model.autoencoder import (
+    FRAME_SAMPLES,
+    SAMPLE_RATE_HZ,
+    SUBFRAMES,
+    Autoencoder,
+    DecoderState,
+    expand,
+    left_right,
+)
+from loopmeter_engine.model.flow import schedule, solve
+from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory, Transformer
+from loopmeter_engine.phase import AHEAD, HITS_APART, Guide, PhaseState, Vocoder
+from loopmeter_engine.score import Score
+
+BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES
+JOIN_SAMPLES = 2048  # 46 ms: long enough for a pad, short enough to lie between two sixteenths.
+_CLIP_KNEE = 0.9
+_PHASE_PARTS = ("phase", "tail", "long", "short", "past", "notes", "sound", "short_tail")
+
+
+@dataclass
+class StreamState:
+    """All that a stream remembers after a chunk. ``join`` (channels, JOIN_SAMPLES): the end of the pre-roll."""
+
+    memory: Memory
+    decoder: DecoderState
+    phase: PhaseState
+    join: Tensor
+
+    def to_bytes(self) -> bytes:
+        tensors = {
+            "position": torch.tensor([self.memory.position]),
+            "seen": torch.tensor(self.decoder.seen),
+            "kept": torch.tensor([self.phase.kept]),
+            "dropped": torch.tensor([self.phase.dropped]),
+            "join": self.join,
+        }
+        tensors |= {f"phase.{name}": getattr(self.phase, name) for name in _PHASE_PARTS}
+        for name, parts in self._lists().items():
+            tensors |= {f"{name}.{index}": part for index, part in enumerate(parts)}
+        return safetensors.torch.save({name: part.contiguous() for name, part in tensors.items()})
+
+    def _lists(self) -> dict[str, list[Tensor]]:
+        memory = self.memory
+        return {
+            "keys_values": memory.keys_values, "keys": memory.keys, "tail": memory.tail, "cache": self.decoder.caches,
+        }  # fmt: skip
+
+    @classmethod
+    def from_bytes(cls, data: bytes, device: torch.device) -> StreamState:
+        """Raises ValueError when ``data`` is no state."""
+        try:
+            stored = {name: part.to(device) for name, part in safetensors.torch.load(data).items()}
+            lists = {
+                name: [stored[f"{name}.{index}"] for index in range(sum(key.startswith(f"{name}.") for key in stored))]
+                for name in ("keys_values", "keys", "tail", "cache")
+            }
+            memory = Memory(lists["keys_values"], lists["keys"], lists["tail"], int(stored["position"]))
+            seen = [int(value) for value in stored["seen"]]
+            parts = {name: stored[f"phase.{name}"] for name in _PHASE_PARTS}
+            phase = PhaseState(**parts, kept=int(stored["kept"]), dropped=int(stored["dropped"]))
+            return cls(memory, DecoderState(lists["cache"], seen), phase, stored["join"])
+        except (KeyError, safetensors.SafetensorError) as error:
+            raise ValueError(f"expected a stream state of this engine, found {len(data)} other bytes") from error
+
+
+@dataclass(frozen=True)
+class Sampling:
+    solver: str = "ab2"
+    steps: int = 4
+    guidance: float = 1.0
+
+
+class Player:
+    """One score in one style, as the transformer is told it: conditions computed once, then block after block.
+
+    ``start_s``: when latent frame 0 of the stream lies, in the score's own time; the score goes round without an end.
+    """
+
+    def __init__(
+        self, transformer: Transformer, score: Score, text: Tensor, sampling: Sampling, seed: int, start_s: float
+    ) -> None:
+        self.transformer, self.score, self.sampling, self.seed, self.start_s = (
+            transformer,
+            score,
+            sampling,
+            seed,
+            start_s,
+        )
+        self.device = transformer.inp.weight.device
+        self._conditions = functools.lru_cache(1)(self._make_conditions)  # Wanted by denoise, then by absorb.
+        self.events: Events = events_of([score], self.device)
+        self.times = schedule(sampling.steps)
+        style, text = global_features([score]).to(self.device), text.to(self.device)
+        guided = sampling.guidance != 1.0
+        keep = torch.tensor([1.0, 0.0] if guided else [1.0], device=self.device)
+        rows = len(keep)
+        with torch.inference_mode():
+            self.known = transformer.conditioner.globals(
+                style.expand(rows, -1), text.reshape(1, -1).expand(rows, -1), keep, keep
+            )
+            at = torch.tensor([*self.times[:-1], 1.0], device=self.device)
+            self.mods = [transformer.modulations(self.known, value.expand(rows, 1)) for value in at]
+
+    def init_memory(self) -> Memory:
+        return self.transformer.init_memory(len(self.known))
+
+    def features(self, first: int, frames: int) -> Tensor:
+        """Score features (1, frames, FRAME_CHANNELS) of the stream's latent frames from ``first`` on."""
+        begin_s = torch.tensor([self.start_s + first * FRAME_S], dtype=torch.float64, device=self.device)
+        return frame_features(self.events, begin_s, frames)
+
+    def hits(self, first: int, last: int) -> Tensor:
+        """When drums are hit in samples ``first`` to ``last`` of the stream, (h,) int64."""
+        start = round(self.start_s * SAMPLE_RATE_HZ)
+        return hit_samples(self.score, first + start, last + start, HITS_APART) - start
+
+    def denoise(self, number: int, memory: Memory) -> Tensor:
+        """Latents (1, 16, 64) of block ``number``; ``memory`` holds the blocks before it."""
+        model, rows, score = self.transformer, len(self.known), self._conditions(number)
+        x = torch.randn(1, BLOCK_FRAMES, model.config.latent, generator=_generator(self.seed, 2 * number))
+
+        def velocity(x: Tensor, step: int) -> Tensor:
+            found, _ = model.block(x.expand(rows, -1, -1), score, self.mods[step], memory)
+            if rows == 1:
+                return found
+            return found[1:] + self.sampling.guidance * (found[:1] - found[1:])
+
+        return solve(velocity, x.to(self.device), self.times, self.sampling.solver)
+
+    def absorb(self, number: int, latents: Tensor, memory: Memory) -> Memory:
+        """The memory with finished block ``number`` in it."""
+        rows = len(self.known)
+        _, memory = self.transformer.block(
+            latents.expand(rows, -1, -1), self._conditions(number), self.mods[-1], memory, absorb=True
+        )
+        return memory
+
+    def _make_conditions(self, number: int) -> Tensor:
+        ahead = self.transformer.config.ahead
+        features = self.features(number * BLOCK_FRAMES - ahead, BLOCK_FRAMES + 2 * ahead)
+        conditions: Tensor = self.transformer.conditioner(features.expand(len(self.known), -1, -1), self.known)
+        return conditions
+
+
+class Sounder:
+    """Latents to sound, block after block. ``channels`` 1 decodes mid alone, 2 gives left and right."""
+
+    def __init__(self, autoencoder: Autoencoder, channels: int, seed: int) -> None:
+        self.autoencoder, self.channels, self.seed = autoencoder, channels, seed
+        self.lookahead = autoencoder.config.lookahead
+        self.device = autoencoder.mean.device
+        self.vocoder = Vocoder().to(self.device)
+
+    def initial_state(self, memory: Memory) -> StreamState:
+        join = torch.zeros(self.channels, JOIN_SAMPLES, device=self.device)
+        decoder = self.autoencoder.decoder.init_state(1, self.device)
+        return StreamState(memory, decoder, self.vocoder.init_state(self.channels, self.device), join)
+
+    def roll_frames(self, number: int) -> tuple[int, int]:
+        """First and count of the frames whose score features ``step`` wants: those that come out, and a release."""
+        first = 0 if number == 0 else number * BLOCK_FRAMES - self.lookahead
+        frames = BLOCK_FRAMES - self.lookahead if number == 0 else BLOCK_FRAMES
+        return first - RELEASE_FRAMES, frames + RELEASE_FRAMES
+
+    def step(
+        self, number: int, latents: Tensor, features: Tensor, hits: Tensor, state: StreamState, memory: Memory
+    ) -> tuple[Tensor, StreamState]:
+        """Left and right, or mid alone, as far as block ``number`` makes them final.
+
+        ``features``: of ``roll_frames``; ``hits``: in the vocoder's samples. The state comes back with ``memory``.
+        """
+        rolls = partial_rolls(features)
+        spectra, decoder = self.autoencoder.decoder.step(latents, rolls, state.decoder)
+        long, short = expand(spectra)
+        magnitudes = long[0, :, : self.channels].transpose(0, 1)
+        guide = Guide(sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0), hits.to(self.device))
+        generator = _generator(self.seed, 2 * number + 1)
+        segment = final_frames(number, self.lookahead)
+        pcm, phase = self.vocoder.step(magnitudes, short[0], guide, state.phase, segment, generator)
+        sound = pcm if self.channels == 1 else left_right(pcm[None])[0]
+        return sound, StreamState(memory, decoder, phase, state.join)
+
+
+def final_frames(block: int, lookahead: int) -> int:
+    """How many spectral frames block ``block`` of a stream makes final."""
+    late = SUBFRAMES * lookahead + AHEAD if block == 0 else 0
+    return SUBFRAMES * BLOCK_FRAMES - late
+
+
+def _generator(seed: int, stream: int) -> torch.Generator:
+    """An independent generator per (seed, stream), by the finaliser of SplitMix64 (Steele et al. 2014)."""
+    word = (seed * 0x9E3779B97F4A7C15 + stream * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & (2**64 - 1)
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+    return torch.Generator().manual_seed((word ^ (word >> 31)) & (2**63 - 1))
+
+
+def soft_clipped(sound: Tensor) -> Tensor:
+    """Leave samples below 0.9 alone, bend those above towards 1 instead of cutting them."""
+    over = (sound.abs() - _CLIP_KNEE).clamp(min=0)
+    room = 1 - _CLIP_KNEE
+    return sound.clamp(-_CLIP_KNEE, _CLIP_KNEE) + sound.sign() * room * torch.tanh(over / room)
