@@ -6,19 +6,14 @@ the operator, and ``ValueError`` for an address that is not a database.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from sqlalchemy import Connection
 
-from loopmeter_gateway.accounts import customers
+from loopmeter_gateway.accounts import customers, keys
 from loopmeter_gateway.clock import SystemClock, to_ms
-from loopmeter_gateway.database import create_tables, open_writer
-from loopmeter_gateway.money import ledger
+from loopmeter_gateway.database import once
+from loopmeter_gateway.money import movements
 from loopmeter_gateway.money.price_book import load_price_book
 from loopmeter_gateway.problems import Refused
-
-_Result = TypeVar("_Result")
 
 
 def create_customer(db: str, name: str, plan: str = "standard") -> dict[str, object]:
@@ -26,7 +21,7 @@ def create_customer(db: str, name: str, plan: str = "standard") -> dict[str, obj
     plans = [known.name for known in load_price_book("standard").plans]
     if plan not in plans:
         raise Refused.field("plan", f"one of {', '.join(plans)}", plan)
-    customer_id = _once(db, lambda connection: customers.create_customer(connection, name, plan, _now_ms()))
+    customer_id = once(db, lambda connection: customers.create_customer(connection, name, plan, _now_ms()))
     return {"customer_id": customer_id, "name": name, "plan": plan}
 
 
@@ -35,15 +30,15 @@ def create_key(db: str, customer: str) -> dict[str, object]:
 
     def work(connection: Connection) -> dict[str, object]:
         customer_id = customers.find_customer(connection, customer)
-        key = customers.create_key(connection, customer_id, "customer", _now_ms())
+        key = keys.create_key(connection, customer_id, "customer", _now_ms())
         return {"key": key, "customer_id": customer_id}
 
-    return _once(db, work)
+    return once(db, work)
 
 
 def create_admin_key(db: str) -> dict[str, object]:
     """A new key of the admin scope: ``key`` (shown this once)."""
-    return {"key": _once(db, lambda connection: customers.create_key(connection, None, "admin", _now_ms()))}
+    return {"key": once(db, lambda connection: keys.create_key(connection, None, "admin", _now_ms()))}
 
 
 def grant(db: str, customer: str, tokens: int) -> dict[str, object]:
@@ -51,20 +46,10 @@ def grant(db: str, customer: str, tokens: int) -> dict[str, object]:
 
     def work(connection: Connection) -> dict[str, object]:
         customer_id = customers.find_customer(connection, customer)
-        balance = ledger.grant(connection, customer_id, tokens, _now_ms())
+        balance = movements.grant(connection, customer_id, tokens, _now_ms())
         return {"customer_id": customer_id, **balance.model_dump()}
 
-    return _once(db, work)
-
-
-def _once(db: str, work: Callable[[Connection], _Result]) -> _Result:
-    engine = open_writer(db)
-    try:
-        create_tables(engine)
-        with engine.begin() as connection:
-            return work(connection)
-    finally:
-        engine.dispose()
+    return once(db, work)
 
 
 def _now_ms() -> int:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from loopmeter import ENDED_STATES, ChunkMeter, ChunkReceived, Job, JobState, LoopRequest, Problem
 from loopmeter_engine.contract import Chunk
+from loopmeter_gateway.accounts.budgets import check_budgets
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.price_book import charge_due
@@ -34,6 +35,8 @@ class Order:
     request: LoopRequest
     quote_id: str | None
     runs_by_itself: bool
+    key_id: str = ""
+    budget_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ def order_job(
     """The one job of an idempotency key, and whether it is new. ``offer`` is the price where no quote is redeemed.
 
     Raises:
-        Refused: insufficient_tokens, idempotency_key_reused, or as ``redeem_quote``; nothing changed.
+        Refused: insufficient_tokens, key_budget_exceeded, idempotency_key_reused, or as ``redeem_quote``; nothing
+            changed.
     """
     same_key = (jobs.c.customer_id == order.customer_id) & (jobs.c.idempotency_key == order.idempotency_key)
     before = connection.execute(select(jobs).where(same_key)).first()
@@ -113,6 +117,7 @@ def order_job(
     if order.quote_id is not None:
         offer = redeem_quote(connection, order.quote_id, order.customer_id, order.request, job_id, now_ms)
     assert offer is not None
+    check_budgets(connection, order.key_id, order.budget_id, offer.tokens, now_ms)
     hold_id = ledger.hold_id(order.customer_id, order.idempotency_key)
     ledger.hold(connection, hold_id, order.customer_id, offer.tokens, now_ms, hold_expires_at_ms)
     values = {
@@ -130,6 +135,10 @@ def order_job(
         "chunks_delivered": 0,
         "frames_delivered": 0,
         "created_at_ms": now_ms,
+        "key_id": order.key_id,
+        "budget_id": order.budget_id,
+        "plan": offer.plan,
+        "model": offer.request.model,
     }
     row = connection.execute(insert(jobs).returning(jobs), values).one()
     return _record(row), True
@@ -157,7 +166,7 @@ def deliver_chunk(
     Raises:
         Refused: job_ended, hold_expired; nothing changed.
     """
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one()
     if row.state in ENDED_STATES:
         raise Refused("job_ended", f"expected a job that is being made, found {job_id} {row.state}")
     offer = Offer.model_validate_json(row.offer_json)
@@ -225,7 +234,7 @@ def end_job(
     ).first()
     if row is None:
         return _record(connection.execute(select(jobs).where(jobs.c.id == job_id)).one())
-    ledger.close_hold(connection, row.hold_id, "settled" if state == "completed" else "voided")
+    ledger.close_hold(connection, row.hold_id, "settled" if state == "completed" else "voided", now_ms)
     connection.execute(delete(engine_states).where(engine_states.c.job_id == job_id))
     return _record(row)
 
@@ -234,7 +243,7 @@ def expire_jobs(connection: Connection, now_ms: int) -> list[JobRecord]:
     """End the jobs whose holds have expired; those jobs."""
     ended = []
     for hold_id in ledger.expired_holds(connection, now_ms):
-        ledger.close_hold(connection, hold_id, "expired")
+        ledger.close_hold(connection, hold_id, "expired", now_ms)
         job_id = connection.execute(select(jobs.c.id).where(jobs.c.hold_id == hold_id)).scalar_one()
         overdue = Refused("hold_expired", f"expected job {job_id} to move on, found it still; ask again")
         ended.append(end_job(connection, job_id, "failed", now_ms, error=overdue.problem()))
