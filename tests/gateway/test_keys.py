@@ -134,7 +134,9 @@ async def test_a_budget_is_shared_with_successors_and_client_tokens(house: House
     now_ms = to_ms(house.clock.now())
     successor = once(house.settings.db, lambda c: keys.rotate_key(c, key_id(key), 600, now_ms))
     async with house.open() as client:
-        token = (await client.http.post("/v1/client-tokens", json={"tokens_max": 9000}, headers=bearer(successor))).json()
+        token = (
+            await client.http.post("/v1/client-tokens", json={"tokens_max": 9000}, headers=bearer(successor))
+        ).json()
         codes = [(await order(client, each, bars=1)).status_code for each in (key, successor, token["token"], key)]
 
     assert codes == [200, 200, 200, 402]
@@ -245,7 +247,9 @@ async def test_a_client_token_ends_with_its_key(house: House) -> None:
         assert await status(client, "POST", "/v1/quotes", token.token) == (401, "unauthenticated")
 
 
-@pytest.mark.parametrize("fields", [{}, {"tokens_max": 0}, {"tokens_max": 5, "expires_in_s": 86_401}, {"tokens_max": 1.5}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"tokens_max": 0}, {"tokens_max": 5, "expires_in_s": 86_401}, {"tokens_max": 1.5}]
+)
 async def test_a_client_token_needs_sensible_limits(house: House, fields: dict[str, Any]) -> None:
     async with house.open() as client:
         answer = await client.http.post("/v1/client-tokens", json=fields)

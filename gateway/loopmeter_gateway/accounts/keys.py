@@ -115,7 +115,7 @@ def find_caller(connection: Connection, key: str, now_ms: int) -> Caller | None:
     The secret is compared in constant time, also for a key that does not exist.
     """
     parts = key.split("_", 2)
-    if len(parts) != 3 or parts[0] != "lm":
+    if len(parts) != 3 or parts[0] != "lm" or not parts[1].isalnum():
         return None
     row = connection.execute(
         select(api_keys, customers.c.plan, customers.c.price_book)

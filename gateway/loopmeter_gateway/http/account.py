@@ -13,7 +13,7 @@ from loopmeter import Balance, ClientToken, ClientTokenRequest, ModelInfo, Model
 from loopmeter_gateway.accounts.keys import create_client_token
 from loopmeter_gateway.clock import to_ms
 from loopmeter_gateway.http.guards import caller_of, gateway_of, require_customer, require_json
-from loopmeter_gateway.jobs.usage import PAGE_MAX, usage_page
+from loopmeter_gateway.jobs.usage import CURSOR_MAX, PAGE_MAX, usage_page
 from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.price_book import find_plan
 from loopmeter_gateway.money.quotes import HOUSE_MODEL, includes_model
@@ -39,7 +39,7 @@ class Account(Controller):
     async def usage(
         self,
         request: _Request,
-        cursor: Annotated[int | None, QueryParameter(name="cursor", ge=0)] = None,
+        cursor: Annotated[int | None, QueryParameter(name="cursor", ge=0, le=CURSOR_MAX)] = None,
         limit: Annotated[int, QueryParameter(name="limit", ge=1, le=PAGE_MAX)] = 50,
     ) -> UsagePage:
         """Jobs, newest first, each with its bill and what it took. ``next`` is the cursor of the next page."""

@@ -17,6 +17,7 @@ from loopmeter_engine.contract import Chunk
 from loopmeter_gateway.accounts.budgets import check_budgets
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money import ledger
+from loopmeter_gateway.money.outbox import USAGE, cloud_event, put_event
 from loopmeter_gateway.money.price_book import charge_due
 from loopmeter_gateway.money.quotes import Offer, redeem_quote
 from loopmeter_gateway.problems import Refused
@@ -112,7 +113,7 @@ def order_job(
                 f"Idempotency-Key: expected the body of the first request, which made {before.id}, found another; "
                 "use a new key for a new request",
             )
-        return _record(before), False
+        return record_of(before), False
     job_id = job_id or "job_" + secrets.token_hex(12)
     if order.quote_id is not None:
         offer = redeem_quote(connection, order.quote_id, order.customer_id, order.request, job_id, now_ms)
@@ -141,7 +142,7 @@ def order_job(
         "model": offer.request.model,
     }
     row = connection.execute(insert(jobs).returning(jobs), values).one()
-    return _record(row), True
+    return record_of(row), True
 
 
 def find_job(connection: Connection, job_id: str, customer_id: str) -> JobRecord:
@@ -149,13 +150,13 @@ def find_job(connection: Connection, job_id: str, customer_id: str) -> JobRecord
     row = connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.customer_id == customer_id)).first()
     if row is None:
         raise Refused("not_found", f"expected a job of this customer, found none called {job_id!r}")
-    return _record(row)
+    return record_of(row)
 
 
 def unfinished_jobs(connection: Connection) -> list[JobRecord]:
     """The jobs that have not ended, oldest first."""
     found = select(jobs).where(jobs.c.state.in_(("queued", "running"))).order_by(jobs.c.number)
-    return [_record(row) for row in connection.execute(found)]
+    return [record_of(row) for row in connection.execute(found)]
 
 
 def deliver_chunk(
@@ -210,7 +211,7 @@ def store_chunk(
         )
         .returning(jobs)
     ).one()
-    return _record(moved), ChunkReceived(chunk.pcm, meter)
+    return record_of(moved), ChunkReceived(chunk.pcm, meter)
 
 
 def _keep_state(connection: Connection, job_id: str, chunk: Chunk) -> None:
@@ -233,10 +234,19 @@ def end_job(
         .returning(jobs)
     ).first()
     if row is None:
-        return _record(connection.execute(select(jobs).where(jobs.c.id == job_id)).one())
+        return record_of(connection.execute(select(jobs).where(jobs.c.id == job_id)).one())
     ledger.close_hold(connection, row.hold_id, "settled" if state == "completed" else "voided", now_ms)
     connection.execute(delete(engine_states).where(engine_states.c.job_id == job_id))
-    return _record(row)
+    if row.tokens_charged:
+        put_event(connection, _usage_event(row), now_ms)
+    return record_of(row)
+
+
+def _usage_event(row: Any) -> dict[str, Any]:
+    """What billing systems learn of a job that has ended."""
+    names = ("plan", "model", "state", "key_id", "frames_delivered", "finished_at_ms")
+    data = {"job": row.id, "tokens": row.tokens_charged} | {name: row._mapping[name] for name in names}
+    return cloud_event(f"{row.id}:usage", USAGE, row.customer_id, row.finished_at_ms, data)
 
 
 def expire_jobs(connection: Connection, now_ms: int) -> list[JobRecord]:
@@ -265,7 +275,8 @@ def read_chunk(connection: Connection, job_id: str, index: int) -> ChunkReceived
     return ChunkReceived(pcm=row.pcm, meter=ChunkMeter.model_validate(meter))
 
 
-def _record(row: Any) -> JobRecord:
+def record_of(row: Any) -> JobRecord:
+    """A row of ``jobs`` as a value."""
     offer = Offer.model_validate_json(row.offer_json)
     if offer.live:  # It grows with every chunk, and so does what it may cost.
         grown = {"chunk_frames": offer.chunk_frames * row.chunks_delivered, "frames": row.frames_delivered}

@@ -60,11 +60,19 @@ def stored_books(connection: Connection) -> list[StoredBook]:
 
 def take_book(connection: Connection, name: str, now_ms: int) -> PriceBook:
     """A stored book by its id, or a shipped one by its name or id, which is stored by that. Raises ``Refused``."""
-    for shipped in shipped_books():
-        toml = shipped_toml(shipped)
-        if name in (shipped, book_id(parse_price_book(toml))):
-            return store_book(connection, toml, now_ms)
-    return stored_book(connection, name)
+    toml = _shipped(name)
+    return stored_book(connection, name) if toml is None else store_book(connection, toml, now_ms)
+
+
+def look_up_book(connection: Connection, name: str) -> PriceBook:
+    """As ``take_book``, but nothing is put in force."""
+    toml = _shipped(name)
+    return stored_book(connection, name) if toml is None else parse_price_book(toml)
+
+
+def _shipped(name: str) -> str | None:
+    texts = {shipped: shipped_toml(shipped) for shipped in shipped_books()}
+    return next((toml for key, toml in texts.items() if name in (key, book_id(parse_price_book(toml)))), None)
 
 
 class Books:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select
 
 from loopmeter import Balance
 from loopmeter_gateway.money.ledger import ADJUSTMENTS, GRANTS, REVENUE, Kind, balance, change_account, record_transfer
+from loopmeter_gateway.money.outbox import REFUND, cloud_event, put_event
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import jobs, transfers
 
@@ -85,6 +86,9 @@ def refund(connection: Connection, job_id: str, tokens: int, now_ms: int, why: W
             )
         change_account(connection, job.customer_id, posted=tokens)
         _record(connection, "refund", REVENUE, job.customer_id, tokens, now_ms, why, job.hold_id)
+        data = {"job": job_id, "tokens": -tokens, "reason": why.reason}
+        refund_id = f"{job_id}:refund:{rest - tokens}"  # What is left falls with every refund, so no two are equal.
+        put_event(connection, cloud_event(refund_id, REFUND, job.customer_id, now_ms, data), now_ms)
     return balance(connection, job.customer_id)
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from loopmeter_gateway.migrations import bring_up_to_date
+from loopmeter_gateway.problems import Refused
 
 _Result = TypeVar("_Result")
 Work = Callable[[Connection], _Result]
@@ -25,6 +26,7 @@ WRITERS = 8
 READERS = 4
 TRIES = 6
 _UNIQUE_VIOLATION, _DEADLOCK, _SERIALIZATION = "23505", "40P01", "40001"
+_NOT_IN_REPERTOIRE = "22021"
 
 
 class PostgresStore:
@@ -52,8 +54,11 @@ class PostgresStore:
         await self._reader.dispose()
 
     async def read(self, work: Work[_Result]) -> _Result:
-        async with self._read_room, self._reader.connect() as connection, connection.begin():
-            return await connection.run_sync(work)
+        try:
+            async with self._read_room, self._reader.connect() as connection, connection.begin():
+                return await connection.run_sync(work)
+        except DBAPIError as error:
+            raise _refused(error) from error
 
     async def write(self, work: Work[_Result]) -> _Result:
         # A task of its own: a caller that leaves must not break the work off half way.
@@ -74,13 +79,20 @@ class PostgresStore:
                     return await connection.run_sync(work)
             except DBAPIError as error:
                 if tries_left == 0 or not _may_pass(error, TRIES - tries_left):
-                    raise
+                    raise _refused(error) from error
             await asyncio.sleep(random.uniform(0, 0.02))
         raise AssertionError("the last try returns or raises")
 
 
 def _engine(url: URL, size: int) -> AsyncEngine:
     return create_async_engine(url, pool_size=size, max_overflow=0, pool_pre_ping=True)
+
+
+def _refused(error: DBAPIError) -> Exception:
+    """What to raise for an error of the driver: text that PostgreSQL cannot hold, and SQLite can, is bad input."""
+    if getattr(error.orig, "sqlstate", None) == _NOT_IN_REPERTOIRE:
+        return Refused("invalid_request", "expected text without the character NUL, found one with it")
+    return error
 
 
 def _may_pass(error: DBAPIError, tries: int) -> bool:
