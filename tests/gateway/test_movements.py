@@ -166,7 +166,7 @@ class Months:
         return int(admin.show_customer(self.db, self.customer_id)["available"])
 
     def spend(self, tokens: int) -> None:
-            now_ms = to_ms(self.clock.now())
+        now_ms = to_ms(self.clock.now())
 
         def work(connection: Any) -> None:
             name = f"spend-{now_ms}"

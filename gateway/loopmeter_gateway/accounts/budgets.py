@@ -5,6 +5,8 @@ What a job costs counts at its order, with its whole price; once it has ended, w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlalchemy import Column, Connection, case, func, select
 
 from loopmeter_gateway.clock import from_ms, to_ms
@@ -18,6 +20,24 @@ def check_budgets(connection: Connection, key_id: str, budget_id: str, tokens: i
     Raises:
         Refused: key_budget_exceeded, with ``needed`` and ``available``.
     """
+    for when, limit, left in _budgets(connection, key_id, budget_id, now_ms):
+        if tokens > left:
+            advice = "ask for a new client token" if when == "in all" else "wait, or raise the budget of the key"
+            raise Refused(
+                "key_budget_exceeded",
+                f"expected {tokens} tokens in the budget of this key, found {left} of {limit} {when}; {advice}",
+                needed=tokens,
+                available=left,
+            )
+
+
+def budget_left(connection: Connection, key_id: str, budget_id: str, now_ms: int) -> int | None:
+    """How many tokens more a key may spend; ``None``: as many as there are."""
+    return min((left for _, _, left in _budgets(connection, key_id, budget_id, now_ms)), default=None)
+
+
+def _budgets(connection: Connection, key_id: str, budget_id: str, now_ms: int) -> Iterator[tuple[str, int, int]]:
+    """For each limit of a key: when it holds, the limit, and what is left of it."""
     if not key_id:
         return
     limits = (api_keys.c.tokens_max, api_keys.c.day_tokens_max, api_keys.c.month_tokens_max)
@@ -34,9 +54,13 @@ def check_budgets(connection: Connection, key_id: str, budget_id: str, tokens: i
     day_ms = to_ms(now.replace(hour=0, minute=0, second=0, microsecond=0))
     month_ms = to_ms(now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
     for row in rows:
-        _check(connection, "in all", row.tokens_max, jobs.c.key_id, row.id, 0, tokens)
-        _check(connection, "today", row.day_tokens_max, jobs.c.budget_id, row.id, day_ms, tokens)
-        _check(connection, "this month", row.month_tokens_max, jobs.c.budget_id, row.id, month_ms, tokens)
+        for when, limit, side, since_ms in (
+            ("in all", row.tokens_max, jobs.c.key_id, 0),
+            ("today", row.day_tokens_max, jobs.c.budget_id, day_ms),
+            ("this month", row.month_tokens_max, jobs.c.budget_id, month_ms),
+        ):
+            if limit is not None:
+                yield when, limit, max(0, limit - spent(connection, side, row.id, since_ms))
 
 
 def spent(connection: Connection, side: Column[str | None], id_: str, since_ms: int) -> int:
@@ -44,25 +68,3 @@ def spent(connection: Connection, side: Column[str | None], id_: str, since_ms: 
     cost = case((jobs.c.finished_at_ms.is_(None), jobs.c.tokens_quoted), else_=jobs.c.tokens_charged)
     mine = (side == id_) & (jobs.c.created_at_ms >= since_ms)
     return int(connection.execute(select(func.coalesce(func.sum(cost), 0)).where(mine)).scalar_one())
-
-
-def _check(
-    connection: Connection,
-    when: str,
-    limit: int | None,
-    side: Column[str | None],
-    id_: str,
-    since_ms: int,
-    tokens: int,
-) -> None:
-    if limit is None:
-        return
-    left = limit - spent(connection, side, id_, since_ms)
-    if tokens > left:
-        advice = "ask for a new client token" if when == "in all" else "wait, or raise the budget of the key"
-        raise Refused(
-            "key_budget_exceeded",
-            f"expected {tokens} tokens in the budget of this key, found {max(0, left)} of {limit} {when}; {advice}",
-            needed=tokens,
-            available=max(0, left),
-        )

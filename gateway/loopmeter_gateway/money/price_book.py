@@ -2,7 +2,7 @@
 
 The order, stated once: tokens for the length, then for the work; the hifi surcharge on that; the peak surcharge on
 all before; the plan's discount on all before. Surcharges and discount multiply as exact fractions, and the result is
-rounded half up, once, at the end. Reading order: ``load_price_book``, ``price``, ``charge_due``, ``accrued``.
+rounded half up, once, at the end. Reading order: ``load_price_book``, ``price``, ``charge_due``.
 """
 
 from __future__ import annotations
@@ -256,28 +256,3 @@ def charge_due(tokens: int, frames_delivered: int, frames: int) -> int:
     """
     assert 0 <= frames_delivered <= frames and frames > 0
     return tokens * frames_delivered // frames
-
-
-def accrued(
-    book: PriceBook,
-    *,
-    frames: int,
-    sample_rate_hz: int,
-    quality: Quality,
-    at: datetime,
-    plan: PlanInfo | None = None,
-    work: Work = Work(),  # A frozen value.
-) -> int:
-    """What an endless session owes in all after ``frames`` frames; never less than before, and nothing at the start.
-
-    The base is spread evenly over the included seconds (800 tokens over the first 60 s), each later frame costs its
-    share of a second, and the work is what was done so far. Surcharges and discount are those of ``at``: the start of
-    the session, or of its last hold. Rounded down, so that a charge is never ahead of the sound.
-    """
-    included = book.included_s * sample_rate_hz
-    exact = Fraction(book.base_tokens) * (Fraction(min(frames, included), included) if included else 1)
-    exact += Fraction(book.extra_tokens_per_s * max(0, frames - included), sample_rate_hz)
-    exact += sum((amount for _, amount, _ in _work_steps(book, frames, sample_rate_hz, work)), Fraction(0))
-    for _, _, factor in _factor_steps(book, quality, at, plan):
-        exact *= factor
-    return exact.numerator // exact.denominator if frames else 0

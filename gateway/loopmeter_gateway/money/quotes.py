@@ -52,7 +52,7 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
             not plan.
     """
     info, granted = engine.info(), find_plan(book, plan_name)
-    _check_model(book, granted, info, request.model)
+    check_model(book, granted, info, request.model)
     try:
         plan = engine.plan(request)
     except InvalidRequest as error:
@@ -93,7 +93,8 @@ def includes_model(plan: PlanInfo, model: str) -> bool:
     return not plan.models or model in plan.models
 
 
-def _check_model(book: PriceBook, plan: PlanInfo, info: EngineInfo, asked: str) -> None:
+def check_model(book: PriceBook, plan: PlanInfo, info: EngineInfo, asked: str) -> None:
+    """Raises ``Refused`` invalid_request (no such model), model_not_in_plan."""
     if asked not in (HOUSE_MODEL, info.name):
         raise Refused.field("model", f"one of {', '.join(sorted({HOUSE_MODEL, info.name}))}", asked)
     if not includes_model(plan, info.name):
