@@ -22,7 +22,7 @@ from loopmeter_gateway.tables import api_keys
 
 from .conftest import BOTH_STORES, LOOP, Client, House, until
 
-pytestmark = [pytest.mark.anyio, BOTH_STORES]
+pytestmark = pytest.mark.anyio
 SECRETS = ("key_sha256",)
 
 
@@ -113,6 +113,7 @@ async def test_an_ended_key_cannot_be_rotated(house: House) -> None:
         admin.rotate_key(house.settings.db, key_id(key), 0)
 
 
+@BOTH_STORES
 async def test_a_day_s_budget_is_never_overspent_and_begins_anew(house: House) -> None:
     house.grant(10_000)
     key = new_key(house, day_tokens_max=2000)
@@ -128,6 +129,7 @@ async def test_a_day_s_budget_is_never_overspent_and_begins_anew(house: House) -
     assert next_day.status_code == 200
 
 
+@BOTH_STORES
 async def test_a_budget_is_shared_with_successors_and_client_tokens(house: House) -> None:
     house.grant(10_000)
     key = new_key(house, month_tokens_max=2500)
@@ -142,6 +144,7 @@ async def test_a_budget_is_shared_with_successors_and_client_tokens(house: House
     assert codes == [200, 200, 200, 402]
 
 
+@BOTH_STORES
 async def test_what_a_cancelled_job_did_not_use_returns_to_the_budget(house: House) -> None:
     house.grant(10_000)
     key = new_key(house, day_tokens_max=800)
@@ -179,6 +182,7 @@ async def test_the_database_keeps_no_key(house: House) -> None:
     assert house.key.split("_", 2)[2] not in str(rows)
 
 
+@BOTH_STORES
 @pytest.mark.parametrize(
     "key",
     ["", "lm_", "lm__", "lm_x_y", "nonsense", "lm_" + "0" * 16 + "_" + "a" * 43, "lm_' OR 1=1 --_x", "lm_\x00_x"],
@@ -201,6 +205,7 @@ async def client_token(client: Client, **fields: Any) -> ClientToken:
     return ClientToken.model_validate(answer.json())
 
 
+@BOTH_STORES
 async def test_a_client_token_makes_loops_until_its_budget_is_spent(house: House) -> None:
     house.grant(10_000)
     async with house.open() as client:
