@@ -5,7 +5,6 @@ Each command loads the part that it starts only when it is called, because the l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
