@@ -15,6 +15,7 @@ from loopmeter_engine.contract import Engine
 from loopmeter_gateway.clock import Clock, SystemClock
 from loopmeter_gateway.gateway import Gateway
 from loopmeter_gateway.http.account import Account, healthz, readyz
+from loopmeter_gateway.http.admin import Admin
 from loopmeter_gateway.http.errors import add_request_id, on_exception, on_http_exception, on_refused
 from loopmeter_gateway.http.live import live
 from loopmeter_gateway.http.loops import Loops
@@ -38,7 +39,7 @@ def create_app(settings: Settings, engine: Engine, clock: Clock | None = None) -
             await gateway.stop()
 
     app = Litestar(
-        route_handlers=[Loops, Account, live, healthz, readyz],
+        route_handlers=[Loops, Account, Admin, live, healthz, readyz],
         lifespan=[lifespan],
         before_send=[add_request_id],
         exception_handlers={Refused: on_refused, HTTPException: on_http_exception, Exception: on_exception},

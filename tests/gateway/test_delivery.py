@@ -13,7 +13,7 @@ from loopmeter_engine.fake import FakeEngine
 from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.jobs.live import LiveJob
 from loopmeter_gateway.jobs.records import JobRecord, Order
-from loopmeter_gateway.money.ledger import Audit
+from loopmeter_gateway.money.audit import Audit
 
 from .conftest import LOOP, Client, Gate, House, until
 

@@ -186,7 +186,7 @@ async def test_answers_are_the_shared_wire_types(house: House) -> None:
     assert Quote.model_validate(quote).frames == 352800
     assert Balance.model_validate(balance).available == 0
     assert [model.name for model in models.models] == ["loopmeter", "fake"]
-    assert book == client.gateway.book
+    assert book == client.gateway.books.default
     assert (health.status_code, ready.status_code) == (200, 200)
     assert {"/v1/quotes", "/v1/loops", "/v1/loops/{job_id}", "/v1/balance"} <= schema["paths"].keys()
 

@@ -8,23 +8,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, text, update
+from sqlalchemy import Connection, Engine, create_engine, make_url, text, update
 from sqlalchemy.exc import IntegrityError
 
 from loopmeter_gateway import admin
 from loopmeter_gateway.database import create_tables, open_writer
-from loopmeter_gateway.money import ledger
+from loopmeter_gateway.money import ledger, movements
+from loopmeter_gateway.money.audit import audit
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import accounts
+
+from .conftest import BOTH_STORES
 
 HOUR_MS = 3_600_000
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_writer(f"sqlite:///{tmp_path}/ledger.db")
+def db(store: str) -> Iterator[Engine]:
+    """The ledger on either store, without an event loop in between."""
+    if store.startswith("sqlite"):
+        engine = open_writer(store)
+    else:
+        engine = create_engine(make_url(store).set(drivername="postgresql+psycopg"))
     create_tables(engine)
     with engine.begin() as connection:
         ledger.open_house_accounts(connection)
@@ -34,7 +41,7 @@ def db(tmp_path: Path) -> Iterator[Engine]:
 
 
 def grant(connection: Connection, tokens: int) -> None:
-    ledger.grant(connection, "ada", tokens, 0)
+    movements.grant(connection, "ada", tokens, 0)
 
 
 def hold(connection: Connection, name: str, tokens: int) -> None:
@@ -50,6 +57,7 @@ def amounts(connection: Connection) -> tuple[int, int, int]:
     return found.available, found.held, found.posted
 
 
+@BOTH_STORES
 def test_a_hold_sets_aside_and_moves_nothing(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 1000)
@@ -58,6 +66,7 @@ def test_a_hold_sets_aside_and_moves_nothing(db: Engine) -> None:
         assert amounts(connection) == (200, 800, 1000)
 
 
+@BOTH_STORES
 def test_a_hold_above_the_available_amount_is_refused_with_both_figures(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 1000)
@@ -71,6 +80,7 @@ def test_a_hold_above_the_available_amount_is_refused_with_both_figures(db: Engi
         assert amounts(connection) == (200, 800, 1000)
 
 
+@BOTH_STORES
 def test_posting_moves_tokens_from_hold_to_revenue(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 1000)
@@ -81,6 +91,7 @@ def test_posting_moves_tokens_from_hold_to_revenue(db: Engine) -> None:
         assert ledger.balance(connection, ledger.REVENUE).posted == 300
 
 
+@BOTH_STORES
 def test_closing_frees_the_rest_and_closing_again_changes_nothing(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 1000)
@@ -92,6 +103,7 @@ def test_closing_frees_the_rest_and_closing_again_changes_nothing(db: Engine) ->
         assert amounts(connection) == (700, 0, 700)
 
 
+@BOTH_STORES
 def test_a_closed_hold_cannot_be_posted(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 1000)
@@ -102,6 +114,7 @@ def test_a_closed_hold_cannot_be_posted(db: Engine) -> None:
             post(connection, "h", 0, 1)
 
 
+@BOTH_STORES
 def test_the_database_refuses_a_second_charge_for_a_chunk(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 1000)
@@ -113,6 +126,7 @@ def test_the_database_refuses_a_second_charge_for_a_chunk(db: Engine) -> None:
         assert amounts(connection) == (200, 500, 700)
 
 
+@BOTH_STORES
 def test_the_database_refuses_more_than_was_held(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 1000)
@@ -121,6 +135,7 @@ def test_the_database_refuses_more_than_was_held(db: Engine) -> None:
         post(connection, "h", 0, 801)
 
 
+@BOTH_STORES
 def test_the_database_refuses_an_overdraft_by_whatever_code(db: Engine) -> None:
     with pytest.raises(IntegrityError), db.begin() as connection:
         connection.execute(update(accounts).where(accounts.c.id == "ada").values(posted=-1))
@@ -128,6 +143,7 @@ def test_the_database_refuses_an_overdraft_by_whatever_code(db: Engine) -> None:
         connection.execute(update(accounts).where(accounts.c.id == "ada").values(held=1))
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("statement", ["UPDATE transfers SET amount = 1", "DELETE FROM transfers"])
 def test_transfers_are_append_only(db: Engine, statement: str) -> None:
     with db.begin() as connection:
@@ -136,6 +152,7 @@ def test_transfers_are_append_only(db: Engine, statement: str) -> None:
         connection.execute(text(statement))
 
 
+@BOTH_STORES
 def test_taking_back_stops_at_what_is_available(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 1000)
@@ -148,12 +165,13 @@ def test_taking_back_stops_at_what_is_available(db: Engine) -> None:
         assert amounts(connection) == (0, 800, 800)
 
 
+@BOTH_STORES
 def test_an_audit_finds_a_balance_that_no_entry_explains(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 10)
         connection.execute(update(accounts).where(accounts.c.id == "ada").values(posted=11))
 
-        found = ledger.audit(connection)
+        found = audit(connection)
 
         assert found.posted_sum == 1
         assert found.faults == ("ada: posted is 11, its entries say 10",)
@@ -167,27 +185,21 @@ _STEPS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@BOTH_STORES
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(_STEPS, max_size=40))
-def test_the_books_balance_after_any_steps(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]]
-) -> None:
-    engine = open_writer(f"sqlite:///{tmp_path_factory.getbasetemp()}/books.db")
-    create_tables(engine)
-    with engine.connect() as connection, connection.begin() as everything:
-        ledger.open_house_accounts(connection)
-        ledger.open_customer_account(connection, "ada")
+def test_the_books_balance_after_any_steps(db: Engine, steps: list[tuple[str, int, int]]) -> None:
+    with db.connect() as connection, connection.begin() as everything:
         for number, (step, which, tokens) in enumerate(steps):
             try:
                 with connection.begin_nested():
                     _take(connection, step, which, tokens, number)
             except (Refused, IntegrityError):
                 pass  # Refused steps are part of the game; they must leave no trace.
-            found = ledger.audit(connection)
+            found = audit(connection)
             assert (found.posted_sum, found.faults) == (0, ())
             assert ledger.balance(connection, "ada").available >= 0
         everything.rollback()
-    engine.dispose()
 
 
 def _take(connection: Connection, step: str, which: int, tokens: int, number: int) -> None:
@@ -205,7 +217,8 @@ def _take(connection: Connection, step: str, which: int, tokens: int, number: in
 _HOLDER = """
 import sys
 from loopmeter_gateway.database import open_writer
-from loopmeter_gateway.money import ledger
+from loopmeter_gateway.money import ledger, movements
+from loopmeter_gateway.money.audit import audit
 from loopmeter_gateway.problems import Refused
 
 engine, admitted = open_writer(sys.argv[1]), 0

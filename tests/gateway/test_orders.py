@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from loopmeter_gateway.money.ledger import Audit
+from loopmeter_gateway.money.audit import Audit
 
-from .conftest import LOOP, Gate, House, until
+from .conftest import BOTH_STORES, LOOP, Gate, House, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, BOTH_STORES]
 CLEAN = Audit(posted_sum=0, open_holds=0, faults=())
 
 

@@ -24,7 +24,7 @@ import pytest
 from loopmeter import ChunkReceived, Loopmeter, LoopRequest
 from loopmeter._wav import WAV_HEADER_BYTES
 from loopmeter_engine.fake import FakeEngine
-from loopmeter_gateway.money.ledger import Audit
+from loopmeter_gateway.money.audit import Audit
 
 from .conftest import House
 

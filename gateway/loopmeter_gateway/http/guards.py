@@ -7,7 +7,9 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from loopmeter_gateway.accounts.customers import Caller, Scope, find_caller
+from loopmeter_gateway.accounts.customers import Caller
+from loopmeter_gateway.accounts.keys import find_caller
+from loopmeter_gateway.clock import to_ms
 from loopmeter_gateway.gateway import Gateway
 from loopmeter_gateway.problems import Refused
 
@@ -26,25 +28,32 @@ def caller_of(connection: _Connection) -> Caller:
     return caller
 
 
-async def require_customer(connection: _Connection, _: BaseRouteHandler) -> None:
-    """Let customers through. Raises ``Refused`` unauthenticated, forbidden."""
-    await _require(connection, "customer")
+async def require_customer(connection: _Connection, handler: BaseRouteHandler) -> None:
+    """Let customers through whose key has one of the handler's ``scopes`` (an ``opt``), as it stands or by its method:
+    ``make`` to change something, ``make`` or ``read`` to look. Raises ``Refused`` unauthenticated, forbidden.
+    """
+    looks = dict(connection.scope).get("method") in ("GET", "HEAD")  # A WebSocket has none, and makes.
+    await _require(connection, handler.opt.get("scopes", ("make", "read") if looks else ("make",)))
 
 
 async def require_admin(connection: _Connection, _: BaseRouteHandler) -> None:
     """Let operators through. Raises ``Refused`` unauthenticated, forbidden."""
-    await _require(connection, "admin")
+    await _require(connection, ("admin",))
 
 
-async def _require(connection: _Connection, scope: Scope) -> None:
+async def _require(connection: _Connection, scopes: tuple[str, ...]) -> None:
     kind, _, key = connection.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not key:
         raise Refused("unauthenticated", "expected the header 'Authorization: Bearer lm_…', found none")
-    caller = await gateway_of(connection).database.read(lambda database: find_caller(database, key.strip()))
+    gateway = gateway_of(connection)
+    now_ms = to_ms(gateway.clock.now())
+    caller = await gateway.database.read(lambda database: find_caller(database, key.strip(), now_ms))
     if caller is None:
-        raise Refused("unauthenticated", "expected a valid API key, found an unknown or revoked one")
-    if caller.scope != scope:
-        raise Refused("forbidden", f"expected a key of scope {scope}, found one of scope {caller.scope}")
+        raise Refused("unauthenticated", "expected a valid API key, found an unknown, expired or revoked one")
+    if caller.scopes.isdisjoint(scopes):
+        found = ", ".join(sorted(caller.scopes))
+        raise Refused("forbidden", f"expected a key of scope {' or '.join(scopes)}, found one of scope {found}")
+    gateway.keys_used[caller.key_id] = now_ms
     connection.scope["auth"] = caller
 
 

@@ -14,8 +14,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from loopmeter import ENDED_STATES, ChunkMeter, ChunkReceived, Job, JobState, LoopRequest, Problem
 from loopmeter_engine.contract import Chunk
+from loopmeter_gateway.accounts.budgets import check_budgets
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money import ledger
+from loopmeter_gateway.money.outbox import USAGE, cloud_event, put_event
 from loopmeter_gateway.money.price_book import charge_due
 from loopmeter_gateway.money.quotes import Offer, redeem_quote
 from loopmeter_gateway.problems import Refused
@@ -34,6 +36,8 @@ class Order:
     request: LoopRequest
     quote_id: str | None
     runs_by_itself: bool
+    key_id: str = ""
+    budget_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,8 @@ def order_job(
     """The one job of an idempotency key, and whether it is new. ``offer`` is the price where no quote is redeemed.
 
     Raises:
-        Refused: insufficient_tokens, idempotency_key_reused, or as ``redeem_quote``; nothing changed.
+        Refused: insufficient_tokens, key_budget_exceeded, idempotency_key_reused, or as ``redeem_quote``; nothing
+            changed.
     """
     same_key = (jobs.c.customer_id == order.customer_id) & (jobs.c.idempotency_key == order.idempotency_key)
     before = connection.execute(select(jobs).where(same_key)).first()
@@ -108,11 +113,12 @@ def order_job(
                 f"Idempotency-Key: expected the body of the first request, which made {before.id}, found another; "
                 "use a new key for a new request",
             )
-        return _record(before), False
+        return record_of(before), False
     job_id = job_id or "job_" + secrets.token_hex(12)
     if order.quote_id is not None:
         offer = redeem_quote(connection, order.quote_id, order.customer_id, order.request, job_id, now_ms)
     assert offer is not None
+    check_budgets(connection, order.key_id, order.budget_id, offer.tokens, now_ms)
     hold_id = ledger.hold_id(order.customer_id, order.idempotency_key)
     ledger.hold(connection, hold_id, order.customer_id, offer.tokens, now_ms, hold_expires_at_ms)
     values = {
@@ -130,9 +136,13 @@ def order_job(
         "chunks_delivered": 0,
         "frames_delivered": 0,
         "created_at_ms": now_ms,
+        "key_id": order.key_id,
+        "budget_id": order.budget_id,
+        "plan": offer.plan,
+        "model": offer.request.model,
     }
     row = connection.execute(insert(jobs).returning(jobs), values).one()
-    return _record(row), True
+    return record_of(row), True
 
 
 def find_job(connection: Connection, job_id: str, customer_id: str) -> JobRecord:
@@ -140,13 +150,13 @@ def find_job(connection: Connection, job_id: str, customer_id: str) -> JobRecord
     row = connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.customer_id == customer_id)).first()
     if row is None:
         raise Refused("not_found", f"expected a job of this customer, found none called {job_id!r}")
-    return _record(row)
+    return record_of(row)
 
 
 def unfinished_jobs(connection: Connection) -> list[JobRecord]:
     """The jobs that have not ended, oldest first."""
     found = select(jobs).where(jobs.c.state.in_(("queued", "running"))).order_by(jobs.c.number)
-    return [_record(row) for row in connection.execute(found)]
+    return [record_of(row) for row in connection.execute(found)]
 
 
 def deliver_chunk(
@@ -157,7 +167,7 @@ def deliver_chunk(
     Raises:
         Refused: job_ended, hold_expired; nothing changed.
     """
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one()
     if row.state in ENDED_STATES:
         raise Refused("job_ended", f"expected a job that is being made, found {job_id} {row.state}")
     offer = Offer.model_validate_json(row.offer_json)
@@ -201,7 +211,7 @@ def store_chunk(
         )
         .returning(jobs)
     ).one()
-    return _record(moved), ChunkReceived(chunk.pcm, meter)
+    return record_of(moved), ChunkReceived(chunk.pcm, meter)
 
 
 def _keep_state(connection: Connection, job_id: str, chunk: Chunk) -> None:
@@ -224,17 +234,26 @@ def end_job(
         .returning(jobs)
     ).first()
     if row is None:
-        return _record(connection.execute(select(jobs).where(jobs.c.id == job_id)).one())
-    ledger.close_hold(connection, row.hold_id, "settled" if state == "completed" else "voided")
+        return record_of(connection.execute(select(jobs).where(jobs.c.id == job_id)).one())
+    ledger.close_hold(connection, row.hold_id, "settled" if state == "completed" else "voided", now_ms)
     connection.execute(delete(engine_states).where(engine_states.c.job_id == job_id))
-    return _record(row)
+    if row.tokens_charged:
+        put_event(connection, _usage_event(row), now_ms)
+    return record_of(row)
+
+
+def _usage_event(row: Any) -> dict[str, Any]:
+    """What billing systems learn of a job that has ended."""
+    names = ("plan", "model", "state", "key_id", "frames_delivered", "finished_at_ms")
+    data = {"job": row.id, "tokens": row.tokens_charged} | {name: row._mapping[name] for name in names}
+    return cloud_event(f"{row.id}:usage", USAGE, row.customer_id, row.finished_at_ms, data)
 
 
 def expire_jobs(connection: Connection, now_ms: int) -> list[JobRecord]:
     """End the jobs whose holds have expired; those jobs."""
     ended = []
     for hold_id in ledger.expired_holds(connection, now_ms):
-        ledger.close_hold(connection, hold_id, "expired")
+        ledger.close_hold(connection, hold_id, "expired", now_ms)
         job_id = connection.execute(select(jobs.c.id).where(jobs.c.hold_id == hold_id)).scalar_one()
         overdue = Refused("hold_expired", f"expected job {job_id} to move on, found it still; ask again")
         ended.append(end_job(connection, job_id, "failed", now_ms, error=overdue.problem()))
@@ -256,7 +275,8 @@ def read_chunk(connection: Connection, job_id: str, index: int) -> ChunkReceived
     return ChunkReceived(pcm=row.pcm, meter=ChunkMeter.model_validate(meter))
 
 
-def _record(row: Any) -> JobRecord:
+def record_of(row: Any) -> JobRecord:
+    """A row of ``jobs`` as a value."""
     offer = Offer.model_validate_json(row.offer_json)
     if offer.live:  # It grows with every chunk, and so does what it may cost.
         grown = {"chunk_frames": offer.chunk_frames * row.chunks_delivered, "frames": row.frames_delivered}

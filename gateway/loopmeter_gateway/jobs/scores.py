@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from loopmeter_engine.contract import ScoreSheet
+from loopmeter_gateway.database import insert_if_new
 from loopmeter_gateway.tables import scores
 
 
@@ -19,5 +19,5 @@ def find_score(connection: Connection, job_id: str) -> ScoreSheet | None:
 
 def keep_score(connection: Connection, job_id: str, sheet: ScoreSheet) -> None:
     """Keep a score. The first one stays."""
-    values = {"job_id": job_id, "midi": sheet.midi, "summary_json": json.dumps(sheet.summary)}
-    connection.execute(insert(scores).values(values).on_conflict_do_nothing())
+    values: dict[str, object] = {"job_id": job_id, "midi": sheet.midi, "summary_json": json.dumps(sheet.summary)}
+    insert_if_new(connection, scores, values)

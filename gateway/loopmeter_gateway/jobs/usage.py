@@ -10,6 +10,7 @@ from loopmeter_gateway.money.quotes import Offer
 from loopmeter_gateway.tables import chunks, jobs
 
 PAGE_MAX = 200
+CURSOR_MAX = 2**63 - 1
 
 
 def usage_page(connection: Connection, customer_id: str, cursor: int | None, limit: int) -> UsagePage:

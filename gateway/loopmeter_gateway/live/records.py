@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from loopmeter import ENDED_STATES, ChunkReceived, LiveEndReason, LiveRequest, LiveSettings, LiveWarning
 from loopmeter_engine.contract import LiveChange, LiveChunk
+from loopmeter_gateway.accounts.budgets import budget_left
 from loopmeter_gateway.jobs import records
 from loopmeter_gateway.jobs.records import JobRecord
 from loopmeter_gateway.live.terms import WARNING_S, LiveTerms
@@ -39,6 +40,8 @@ class LiveOrder:
     """Who starts what, under which key. ``order_sha256`` covers what was asked; ``request`` has nothing left open."""
 
     customer_id: str
+    key_id: str
+    budget_id: str
     session: str
     order_sha256: bytes
     request: LiveRequest
@@ -74,7 +77,14 @@ def start(connection: Connection, order: LiveOrder, now_ms: int, hold_expires_at
     job_id = "live_" + secrets.token_hex(12)
     offer = order.offer.model_copy(update={"tokens": order.terms.hold_due(0)})
     asked = records.Order(
-        order.customer_id, order.session, order.order_sha256, offer.request, None, runs_by_itself=False
+        order.customer_id,
+        order.session,
+        order.order_sha256,
+        offer.request,
+        None,
+        runs_by_itself=False,
+        key_id=order.key_id,
+        budget_id=order.budget_id,
     )
     job, new = records.order_job(connection, asked, offer, now_ms, hold_expires_at_ms, job_id=job_id)
     if new:
@@ -140,10 +150,14 @@ def deliver(
     total = terms.due(frames)
     held = connection.execute(select(holds.c.amount).where(holds.c.id == row.hold_id)).scalar_one()
     wanted = terms.hold_due(frames)
+    at_budget = False
     if wanted > held:
-        held += ledger.extend_hold(connection, row.hold_id, wanted - held)
+        left = budget_left(connection, row.key_id or "", row.budget_id or "", now_ms)
+        at_budget = left is not None and left < wanted - held
+        more = wanted - held if left is None else min(wanted - held, max(0, left))
+        held += ledger.extend_hold(connection, row.hold_id, more)
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(tokens_quoted=held))
-    at_cap = terms.max_tokens is not None and held >= terms.max_tokens
+    at_cap = at_budget or (terms.max_tokens is not None and held >= terms.max_tokens)
     if total > held:
         reason: LiveEndReason = "budget" if at_cap else "no_tokens"
         return Delivery(end(connection, job_id, reason, now_ms), None, reason=reason)

@@ -10,15 +10,15 @@ import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from loopmeter import LiveEndReason, LiveRequest, LiveSet, LiveStart, PriceBook, QuoteLine, ResolvedRequest
+from loopmeter import LiveEndReason, LiveRequest, LiveSet, LiveStart, PlanInfo, PriceBook, QuoteLine, ResolvedRequest
 from loopmeter_engine.contract import InvalidRequest, LiveEngine, LivePlan
 from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.jobs.records import JobRecord
 from loopmeter_gateway.live import records
 from loopmeter_gateway.live.session import LiveSession
 from loopmeter_gateway.live.terms import LiveTerms
-from loopmeter_gateway.money.price_book import price
-from loopmeter_gateway.money.quotes import HOUSE_MODEL, Offer, field_problem
+from loopmeter_gateway.money.price_book import Work, book_id, find_plan, price
+from loopmeter_gateway.money.quotes import Offer, check_model, field_problem
 from loopmeter_gateway.problems import Refused
 
 if TYPE_CHECKING:
@@ -35,19 +35,25 @@ class LiveSessions:
         """The one session of the key ``asked.session``.
 
         Raises:
-            Refused: invalid_request, insufficient_tokens, idempotency_key_reused, live_unsupported; nothing is held.
+            Refused: invalid_request, model_not_in_plan, insufficient_tokens, key_budget_exceeded,
+                idempotency_key_reused, live_unsupported; nothing is held.
         """
         gateway = self._gateway
+        book = await gateway.book_of(caller)
+        granted = find_plan(book, caller.plan)
+        check_model(book, granted, gateway.engine.info(), asked.request().model)
         plan = await self._plan(asked.request())
-        terms = self._terms(plan, asked.max_tokens)
+        terms = self._terms(plan, book, granted, asked.max_tokens)
         body = asked.model_dump_json(exclude={"session", "credit"})
         order = records.LiveOrder(
             customer_id=caller.customer_id,
+            key_id=caller.key_id,
+            budget_id=caller.budget_id,
             session=asked.session,
             order_sha256=hashlib.sha256(body.encode()).digest(),
             request=plan.request,
             terms=terms,
-            offer=self._offer(plan, terms),
+            offer=self._offer(plan, book, granted, terms),
         )
         now_ms = gateway.now_ms()
         found, new = await gateway.database.write(
@@ -125,24 +131,24 @@ class LiveSessions:
         engine = self._gateway.engine
         if not isinstance(engine, LiveEngine):
             raise Refused("live_unsupported", f"expected an engine that plays live, found {engine.info().name}")
-        known = {HOUSE_MODEL, engine.info().name}
-        if request.model not in known:
-            raise Refused.field("model", f"one of {', '.join(sorted(known))}", request.model)
         try:
             return await self._gateway.plan(lambda: engine.plan_live(request))
         except InvalidRequest as error:
             problem = field_problem(error.field, str(error))
             raise Refused("invalid_request", f"{error.field}: {error}", errors=(problem,)) from error
 
-    def _terms(self, plan: LivePlan, max_tokens: int | None) -> LiveTerms:
-        book, at = self._gateway.book, self._gateway.clock.now()
+    def _terms(self, plan: LivePlan, book: PriceBook, granted: PlanInfo, max_tokens: int | None) -> LiveTerms:
+        at, minute_frames = self._gateway.clock.now(), 60 * plan.sample_rate_hz
+        minute_flops = plan.flops_per_chunk * minute_frames // plan.chunk_frames
         first, second = (
             price(
                 book,
-                frames=minutes * 60 * plan.sample_rate_hz,
+                frames=minutes * minute_frames,
                 sample_rate_hz=plan.sample_rate_hz,
                 quality=plan.request.quality,
                 at=at,
+                plan=granted,
+                work=Work(minutes * minute_flops, plan.peak_memory_bytes),
             ).tokens
             for minutes in (1, 2)
         )
@@ -156,9 +162,8 @@ class LiveSessions:
             chunk_frames=plan.chunk_frames,
         )
 
-    def _offer(self, plan: LivePlan, terms: LiveTerms) -> Offer:
+    def _offer(self, plan: LivePlan, book: PriceBook, granted: PlanInfo, terms: LiveTerms) -> Offer:
         """The offer of one chunk; a session's job grows by it."""
-        book: PriceBook = self._gateway.book
         shared = plan.request.model_dump(include=set(ResolvedRequest.model_fields))
         prompt = ", ".join(prompt.text for prompt in plan.request.prompts)[:1000]
         return Offer(
@@ -171,7 +176,8 @@ class LiveSessions:
             flops=plan.flops_per_chunk,
             peak_memory_bytes=plan.peak_memory_bytes,
             fingerprint=self._gateway.engine.info().fingerprint,
-            price_book=f"{book.name}-{book.version}",
+            price_book=book_id(book),
+            plan=granted.name,
             tokens=terms.hold_due(0),
             lines=(
                 QuoteLine(text="first minute, by frames", tokens=terms.first_minute_tokens),

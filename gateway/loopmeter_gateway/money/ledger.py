@@ -1,21 +1,19 @@
 """The ledger: double entry, append-only, in two phases. Every function is one unit of work inside a transaction.
 
-    grant   house:grants -> customer
     hold    part of what is available is set aside; nothing moves
     post    customer -> house:revenue, chunk by chunk, never more than the hold
     settle, void, expire   the hold closes; what was not posted is available again
 
-Closing a hold twice changes nothing. The database itself refuses an overdraft and a second charge for one chunk.
+Closing a hold twice changes nothing. What else moves tokens (grants, refunds, adjustments) is in ``movements.py``, and
+``audit.py`` adds all of it up anew. The database itself refuses an overdraft and a second charge for one chunk.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Column, Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from loopmeter import Balance
 from loopmeter_gateway.problems import Refused
@@ -23,7 +21,10 @@ from loopmeter_gateway.tables import accounts, holds, transfers
 
 GRANTS = "house:grants"
 REVENUE = "house:revenue"
+ADJUSTMENTS = "house:adjustments"
+HOUSE = (GRANTS, REVENUE, ADJUSTMENTS)
 Closed = Literal["settled", "voided", "expired"]
+Kind = Literal["charge", "grant", "refund", "adjustment", "expiry"]
 
 
 def hold_id(customer_id: str, idempotency_key: str) -> str:
@@ -33,9 +34,9 @@ def hold_id(customer_id: str, idempotency_key: str) -> str:
 
 def open_house_accounts(connection: Connection) -> None:
     """Open the accounts that stand against those of the customers, if they are missing."""
-    for account_id in (GRANTS, REVENUE):
+    for account_id in HOUSE:
         if connection.execute(select(accounts.c.id).where(accounts.c.id == account_id)).first() is None:
-            _open_account(connection, account_id, may_overdraw=account_id == GRANTS)
+            _open_account(connection, account_id, may_overdraw=account_id != REVENUE)
 
 
 def open_customer_account(connection: Connection, customer_id: str) -> None:
@@ -48,38 +49,31 @@ def _open_account(connection: Connection, account_id: str, *, may_overdraw: bool
 
 
 def balance(connection: Connection, account_id: str) -> Balance:
-    """Raises ``Refused`` not_found: no such account."""
+    """What a customer has, or what the house has taken or given. Raises ``Refused`` not_found: no such account."""
     row = connection.execute(select(accounts.c.posted, accounts.c.held).where(accounts.c.id == account_id)).first()
     if row is None:
         raise Refused("not_found", f"expected an account, found none called {account_id}")
-    return Balance(available=row.posted - row.held, held=row.held, posted=row.posted)
+    if account_id in HOUSE:
+        entries = moved(connection, account_id)
+        return Balance(available=entries, held=0, posted=entries)
+    open_holds = (holds.c.account_id == account_id) & (holds.c.state == "open")
+    streaming = int(
+        connection.execute(select(func.coalesce(func.sum(holds.c.posted), 0)).where(open_holds)).scalar_one()
+    )
+    return Balance(available=row.posted - row.held, held=row.held - streaming, posted=row.posted - streaming)
 
 
-def grant(connection: Connection, account_id: str, tokens: int, now_ms: int) -> Balance:
-    """Give ``tokens`` to a customer; a negative number takes back what is available.
-
-    Raises:
-        Refused: insufficient_tokens (more taken back than is available), invalid_request (0), not_found.
-    """
-    if tokens == 0:
-        raise Refused.field("tokens", "a number other than 0", tokens)
-    before = balance(connection, account_id)
-    if before.available + tokens < 0:
-        raise _insufficient(-tokens, before.available)
-    debit, credit = (GRANTS, account_id) if tokens > 0 else (account_id, GRANTS)
-    _transfer(connection, debit, credit, abs(tokens), now_ms)
-    return balance(connection, account_id)
+def moved(connection: Connection, account_id: str) -> int:
+    """All that came to an account, less all that left it. Reads every transfer of the account."""
+    total = func.coalesce(func.sum(transfers.c.amount), 0)
+    came = connection.execute(select(total).where(transfers.c.credit_account_id == account_id)).scalar_one()
+    left = connection.execute(select(total).where(transfers.c.debit_account_id == account_id)).scalar_one()
+    return int(came) - int(left)
 
 
 def hold(connection: Connection, hold_id: str, account_id: str, tokens: int, now_ms: int, expires_at_ms: int) -> None:
     """Set ``tokens`` aside. Raises ``Refused`` insufficient_tokens: less is available; nothing is held."""
-    taken = connection.execute(
-        update(accounts)
-        .where(accounts.c.id == account_id, accounts.c.posted - accounts.c.held >= tokens)
-        .values(held=accounts.c.held + tokens)
-    )
-    if taken.rowcount != 1:
-        raise _insufficient(tokens, balance(connection, account_id).available)
+    change_account(connection, account_id, needed=tokens, held=tokens)
     connection.execute(
         insert(holds),
         {
@@ -94,34 +88,48 @@ def hold(connection: Connection, hold_id: str, account_id: str, tokens: int, now
     )
 
 
-def _insufficient(needed: int, available: int) -> Refused:
-    return Refused(
-        "insufficient_tokens",
-        f"expected {needed} available tokens, found {available}; grant {needed - available} more. Nothing was held",
-        needed=needed,
-        available=available,
+def change_account(connection: Connection, account_id: str, *, needed: int = 0, posted: int = 0, held: int = 0) -> None:
+    """Change a customer's balance, if ``needed`` tokens are available.
+
+    Raises:
+        Refused: insufficient_tokens, not_found; nothing changed.
+    """
+    changed = connection.execute(
+        update(accounts)
+        .where(accounts.c.id == account_id, accounts.c.posted - accounts.c.held >= needed)
+        .values(posted=accounts.c.posted + posted, held=accounts.c.held + held)
     )
+    if changed.rowcount != 1:
+        available = balance(connection, account_id).available
+        raise Refused(
+            "insufficient_tokens",
+            f"expected {needed} available tokens, found {available}; grant {needed - available} more. Nothing was held",
+            needed=needed,
+            available=available,
+        )
 
 
 def post(connection: Connection, hold_id: str, chunk_index: int, tokens: int, now_ms: int, expires_at_ms: int) -> None:
     """Charge one chunk against its hold, and put off the hold's expiry. 0 tokens leave no transfer.
 
+    The balance takes note when the hold is closed: until then the hold itself says what was posted.
+
     Raises:
         Refused: hold_expired (the hold is closed).
         sqlalchemy.exc.IntegrityError: more than was held, or the chunk was charged before.
     """
-    moved = connection.execute(
+    charged = connection.execute(
         update(holds)
         .where(holds.c.id == hold_id, holds.c.state == "open")
         .values(posted=holds.c.posted + tokens, expires_at_ms=expires_at_ms)
         .returning(holds.c.account_id)
     ).first()
-    if moved is None:
+    if charged is None:
         raise Refused("hold_expired", f"expected an open hold, found {hold_id} closed; ask again with a new request")
-    if tokens == 0:
-        return
-    connection.execute(update(accounts).where(accounts.c.id == moved.account_id).values(held=accounts.c.held - tokens))
-    _transfer(connection, moved.account_id, REVENUE, tokens, now_ms, hold_id, chunk_index)
+    if tokens:
+        record_transfer(
+            connection, charged.account_id, REVENUE, tokens, now_ms, "charge", hold_id=hold_id, chunk_index=chunk_index
+        )
 
 
 def extend_hold(connection: Connection, hold_id: str, tokens: int) -> int:
@@ -139,18 +147,19 @@ def extend_hold(connection: Connection, hold_id: str, tokens: int) -> int:
     return more
 
 
-def close_hold(connection: Connection, hold_id: str, state: Closed) -> bool:
+def close_hold(
+    connection: Connection, hold_id: str, state: Closed, now_ms: int = 0, *, reason: str = "", actor: str = ""
+) -> bool:
     """Close a hold and free what it did not post. ``False``: it was closed before, and nothing changed."""
     closed = connection.execute(
         update(holds)
         .where(holds.c.id == hold_id, holds.c.state == "open")
-        .values(state=state)
+        .values(state=state, closed_at_ms=now_ms, reason=reason or None, actor=actor or None)
         .returning(holds.c.account_id, holds.c.amount, holds.c.posted)
     ).first()
     if closed is None:
         return False
-    rest = closed.amount - closed.posted
-    connection.execute(update(accounts).where(accounts.c.id == closed.account_id).values(held=accounts.c.held - rest))
+    change_account(connection, closed.account_id, posted=-closed.posted, held=-closed.amount)
     return True
 
 
@@ -160,61 +169,31 @@ def expired_holds(connection: Connection, now_ms: int) -> list[str]:
     return list(connection.execute(found).scalars())
 
 
-def _transfer(
+def record_transfer(
     connection: Connection,
     debit: str,
     credit: str,
     amount: int,
     now_ms: int,
+    kind: Kind,
+    *,
     hold_id: str | None = None,
     chunk_index: int | None = None,
+    reason: str | None = None,
+    actor: str | None = None,
+    reference: str | None = None,
 ) -> None:
-    connection.execute(
-        insert(transfers),
-        {
-            "debit_account_id": debit,
-            "credit_account_id": credit,
-            "amount": amount,
-            "hold_id": hold_id,
-            "chunk_index": chunk_index,
-            "created_at_ms": now_ms,
-        },
-    )
-    for account_id, change in ((debit, -amount), (credit, amount)):
-        connection.execute(
-            update(accounts).where(accounts.c.id == account_id).values(posted=accounts.c.posted + change)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What the books say when added up anew. ``faults`` is empty if every balance is explained by its entries."""
-
-    posted_sum: int
-    open_holds: int
-    faults: tuple[str, ...]
-
-
-def audit(connection: Connection) -> Audit:
-    """Add up all transfers and holds and compare them with the balances. Reads all of both."""
-    credits = _sums(connection, transfers.c.credit_account_id)
-    debits = _sums(connection, transfers.c.debit_account_id)
-    rest = select(holds.c.account_id, func.sum(holds.c.amount - holds.c.posted)).where(holds.c.state == "open")
-    held = {account: int(total) for account, total in connection.execute(rest.group_by(holds.c.account_id))}
-    rows = connection.execute(select(accounts)).all()
-
-    def faults() -> Iterator[str]:
-        for row in rows:
-            entries = credits.get(row.id, 0) - debits.get(row.id, 0)
-            if row.posted != entries:
-                yield f"{row.id}: posted is {row.posted}, its entries say {entries}"
-            if row.held != held.get(row.id, 0):
-                yield f"{row.id}: held is {row.held}, its open holds say {held.get(row.id, 0)}"
-
-    open_holds = connection.execute(select(func.count()).select_from(holds).where(holds.c.state == "open")).scalar_one()
-    return Audit(sum(row.posted for row in rows), open_holds, tuple(faults()))
-
-
-def _sums(connection: Connection, side: Column[str]) -> dict[str, int]:
-    totals = select(side, func.sum(transfers.c.amount)).group_by(side)
-    return {account: int(total) for account, total in connection.execute(totals)}
+    """Write one entry. Whoever calls this keeps the customer's balance in step."""
+    values = {
+        "debit_account_id": debit,
+        "credit_account_id": credit,
+        "amount": amount,
+        "hold_id": hold_id,
+        "chunk_index": chunk_index,
+        "kind": kind,
+        "reason": reason,
+        "actor": actor,
+        "reference": reference,
+        "created_at_ms": now_ms,
+    }
+    connection.execute(insert(transfers), values)

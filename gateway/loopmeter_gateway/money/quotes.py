@@ -13,10 +13,10 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, insert, select, update
 
-from loopmeter import FieldProblem, LoopRequest, PriceBook, Quote, QuoteLine, ResolvedRequest
-from loopmeter_engine.contract import Engine, EngineError, InvalidRequest, Plan
+from loopmeter import FieldProblem, LoopRequest, PlanInfo, PriceBook, Quote, QuoteLine, ResolvedRequest
+from loopmeter_engine.contract import Engine, EngineError, EngineInfo, InvalidRequest, Plan
 from loopmeter_gateway.clock import from_ms
-from loopmeter_gateway.money.price_book import price
+from loopmeter_gateway.money.price_book import Work, book_id, find_plan, price
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import quotes
 
@@ -38,6 +38,7 @@ class Offer(BaseModel):
     peak_memory_bytes: int
     fingerprint: str
     price_book: str
+    plan: str = ""
     tokens: int
     lines: tuple[QuoteLine, ...]
     live: bool = False  # The offer of an endless session is for one chunk; see ``live/records.py``.
@@ -47,11 +48,11 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
     """The offer for a request at the moment ``at``. Takes the engine's planning time: milliseconds.
 
     Raises:
-        Refused: invalid_request, naming the field; engine_failed, naming the engine that could not plan.
+        Refused: invalid_request, naming the field; model_not_in_plan; engine_failed, naming the engine that could
+            not plan.
     """
-    info = engine.info()
-    if request.model not in (HOUSE_MODEL, info.name):
-        raise Refused.field("model", f"one of {', '.join(sorted({HOUSE_MODEL, info.name}))}", request.model)
+    info, granted = engine.info(), find_plan(book, plan_name)
+    check_model(book, granted, info, request.model)
     try:
         plan = engine.plan(request)
     except InvalidRequest as error:
@@ -60,8 +61,16 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
         ) from error
     except EngineError as error:
         raise Refused("engine_failed", str(error)) from error
-    _check_duration(plan, min(info.duration_s_max, _plan_duration_s_max(book, plan_name)))
-    cost = price(book, frames=plan.frames, sample_rate_hz=plan.sample_rate_hz, quality=request.quality, at=at)
+    _check_duration(plan, min(info.duration_s_max, granted.duration_s_max))
+    cost = price(
+        book,
+        frames=plan.frames,
+        sample_rate_hz=plan.sample_rate_hz,
+        quality=request.quality,
+        at=at,
+        plan=granted,
+        work=Work(plan.flops, plan.peak_memory_bytes),
+    )
     return Offer(
         request=ResolvedRequest.model_validate(plan.request.model_dump()),
         frames=plan.frames,
@@ -72,10 +81,29 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
         flops=plan.flops,
         peak_memory_bytes=plan.peak_memory_bytes,
         fingerprint=info.fingerprint,
-        price_book=f"{book.name}-{book.version}",
+        price_book=book_id(book),
+        plan=plan_name,
         tokens=cost.tokens,
         lines=cost.lines,
     )
+
+
+def includes_model(plan: PlanInfo, model: str) -> bool:
+    """Whether a plan includes a model. A plan that names none includes all."""
+    return not plan.models or model in plan.models
+
+
+def check_model(book: PriceBook, plan: PlanInfo, info: EngineInfo, asked: str) -> None:
+    """Raises ``Refused`` invalid_request (no such model), model_not_in_plan."""
+    if asked not in (HOUSE_MODEL, info.name):
+        raise Refused.field("model", f"one of {', '.join(sorted({HOUSE_MODEL, info.name}))}", asked)
+    if not includes_model(plan, info.name):
+        others = [other.name for other in book.plans if includes_model(other, info.name)]
+        raise Refused(
+            "model_not_in_plan",
+            f"model: expected one of the plan {plan.name} ({', '.join(plan.models)}), found {info.name} "
+            f"({info.licence}); it is in the plans {', '.join(others) or 'of nobody'}",
+        )
 
 
 def _check_duration(plan: Plan, duration_s_max: float) -> None:
@@ -88,11 +116,6 @@ def _check_duration(plan: Plan, duration_s_max: float) -> None:
             f"{duration_s:.2f} s ({asked.bars} bars of {asked.beats_per_bar} beats at {asked.tempo_bpm:g} bpm); "
             "ask for fewer bars or a faster tempo",
         )
-
-
-def _plan_duration_s_max(book: PriceBook, plan_name: str) -> float:
-    limits = [plan.duration_s_max for plan in book.plans if plan.name == plan_name]
-    return limits[0] if limits else 300
 
 
 _EXPECTED_FOUND = re.compile(r"(?:.*?\b)?expected (?P<expected>.+?), found (?P<found>.+)", re.DOTALL)
@@ -163,7 +186,9 @@ def redeem_quote(
         raise Refused(
             "quote_expired", f"quote_id: expected a valid quote, found one that expired {expired_at}; {advice}"
         )
-    connection.execute(update(quotes).where(quotes.c.id == quote_id).values(job_id=job_id))
+    mine = (quotes.c.id == quote_id) & quotes.c.job_id.is_(None)
+    if connection.execute(update(quotes).where(mine).values(job_id=job_id)).rowcount != 1:
+        raise Refused("quote_used", f"quote_id: expected an unused quote, found one used just now; {advice}")
     return Offer.model_validate_json(row.offer_json)
 
 

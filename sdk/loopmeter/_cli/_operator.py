@@ -1,11 +1,10 @@
-"""What an operator does: run a gateway or a bridge, keep customers.
+"""What an operator does: run a gateway or a bridge. ``_admin.py`` keeps customers.
 
 Each command loads the part that it starts only when it is called, because the library goes without them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ import click
 from loopmeter._exceptions import LoopmeterError
 from loopmeter._settings import api_key_or_environment, url_or_environment
 
-_DEFAULT_DB = "sqlite:///loopmeter.db"
+DEFAULT_DB = "sqlite:///loopmeter.db"
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -35,7 +34,7 @@ def needs(extra: str) -> Iterator[None]:
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8130, show_default=True, help="0 takes a free one.")
-@click.option("--db", default=_DEFAULT_DB, show_default=True, help="Database address.")
+@click.option("--db", default=DEFAULT_DB, show_default=True, help="Database address.")
 @click.option(
     "--engine",
     default="loopmeter",
@@ -98,85 +97,3 @@ def bridge(
             run(listen, out, gateway, key, allow_remote=allow_remote, settings=settings)
         except LoopmeterError as error:
             raise click.ClickException(str(error)) from error
-
-
-@click.group()
-@click.option("--db", default=_DEFAULT_DB, show_default=True, help="Database address of the gateway.")
-@_JSON
-@click.pass_context
-def admin(ctx: click.Context, db: str, as_json: bool) -> None:
-    """Keep customers, keys and tokens, also while the gateway runs."""
-    ctx.obj = _Admin(db, as_json)
-
-
-class _Admin:
-    """The database that ``admin`` was called for, and how to print."""
-
-    def __init__(self, db: str, as_json: bool) -> None:
-        self.db = db
-        self._as_json = as_json
-
-    def print(self, result: dict[str, object], as_json: bool, sentence: str) -> None:
-        click.echo(json.dumps(result) if as_json or self._as_json else sentence.format(**result))
-
-
-@contextmanager
-def _administration() -> Iterator[None]:
-    with needs("gateway"):
-        from loopmeter_gateway.problems import Refused
-
-        try:
-            yield
-        except Refused as refused:
-            raise click.ClickException(refused.detail) from refused
-
-
-@admin.group()
-def customer() -> None:
-    """Customers."""
-
-
-@customer.command("create")
-@click.argument("name")
-@click.option("--plan", default="standard", show_default=True)
-@_JSON
-@click.pass_obj
-def create_customer(obj: _Admin, name: str, plan: str, as_json: bool) -> None:
-    """Make a customer without tokens."""
-    with _administration():
-        from loopmeter_gateway import admin as gateway_admin
-
-        result = gateway_admin.create_customer(obj.db, name, plan)
-    obj.print(result, as_json, "customer {customer_id}")
-
-
-@admin.group()
-def key() -> None:
-    """API keys."""
-
-
-@key.command("create")
-@click.argument("customer")
-@_JSON
-@click.pass_obj
-def create_key(obj: _Admin, customer: str, as_json: bool) -> None:
-    """Make a key for a customer (id or name). It is shown this once."""
-    with _administration():
-        from loopmeter_gateway import admin as gateway_admin
-
-        result = gateway_admin.create_key(obj.db, customer)
-    obj.print(result, as_json, "{key}")
-
-
-@admin.command()
-@click.argument("customer")
-@click.argument("tokens", type=click.IntRange(min=1))
-@_JSON
-@click.pass_obj
-def grant(obj: _Admin, customer: str, tokens: int, as_json: bool) -> None:
-    """Give tokens to a customer (id or name)."""
-    with _administration():
-        from loopmeter_gateway import admin as gateway_admin
-
-        result = gateway_admin.grant(obj.db, customer, tokens)
-    obj.print(result, as_json, "available {available} tokens")

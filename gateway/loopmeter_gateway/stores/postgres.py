@@ -1,0 +1,104 @@
+"""PostgreSQL: several writers at once, which rows' locks keep apart, and several gateways on one database.
+
+Each piece of work is a transaction of its own on one of a few connections; the server groups their commits. Work
+that met another one on its way (a deadlock, or both inserting the same key) is run again, as it would have been had
+it come second. Work stays a plain function of a connection: the driver is asynchronous beneath it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from loopmeter_gateway.migrations import bring_up_to_date
+from loopmeter_gateway.problems import Refused
+
+_Result = TypeVar("_Result")
+Work = Callable[[Connection], _Result]
+
+WRITERS = 8
+READERS = 4
+TRIES = 6
+_UNIQUE_VIOLATION, _DEADLOCK, _SERIALIZATION = "23505", "40P01", "40001"
+_NOT_IN_REPERTOIRE = "22021"
+
+
+class PostgresStore:
+    """A pool for work that writes and one for work that reads, so that neither waits for the other."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url.set(drivername="postgresql+asyncpg")
+        self._writer = _engine(self._url, WRITERS)
+        # A reader sees one moment of the database, in all its statements.
+        self._reader = _engine(self._url, READERS).execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        self._write_room = asyncio.Semaphore(WRITERS)
+        self._read_room = asyncio.Semaphore(READERS)
+        self._writing: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        async with self._writer.begin() as connection:
+            await connection.run_sync(bring_up_to_date)
+
+    async def stop(self) -> None:
+        if self._writing:
+            await asyncio.wait(self._writing)
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+    async def read(self, work: Work[_Result]) -> _Result:
+        try:
+            async with self._read_room, self._reader.connect() as connection, connection.begin():
+                return await connection.run_sync(work)
+        except DBAPIError as error:
+            raise _refused(error) from error
+
+    async def write(self, work: Work[_Result]) -> _Result:
+        # A task of its own: a caller that leaves must not break the work off half way.
+        task = asyncio.get_running_loop().create_task(self._write(work))
+        self._writing.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._writing.discard(task)
+        if not task.cancelled():
+            task.exception()  # Seen, also when its caller has left.
+
+    async def _write(self, work: Work[_Result]) -> _Result:
+        for tries_left in reversed(range(TRIES)):
+            try:
+                async with self._write_room, self._writer.begin() as connection:
+                    return await connection.run_sync(work)
+            except DBAPIError as error:
+                if tries_left == 0 or not _may_pass(error, TRIES - tries_left):
+                    raise _refused(error) from error
+            await asyncio.sleep(random.uniform(0, 0.02))
+        raise AssertionError("the last try returns or raises")
+
+
+def _engine(url: URL, size: int) -> AsyncEngine:
+    return create_async_engine(url, pool_size=size, max_overflow=0, pool_pre_ping=True)
+
+
+def _refused(error: DBAPIError) -> Exception:
+    """What to raise for an error of the driver: text that PostgreSQL cannot hold, and SQLite can, is bad input."""
+    if getattr(error.orig, "sqlstate", None) == _NOT_IN_REPERTOIRE:
+        return Refused("invalid_request", "expected text without the character NUL, found one with it")
+    return error
+
+
+def _may_pass(error: DBAPIError, tries: int) -> bool:
+    """Whether the same work may well succeed now: it lost against another, which has ended since.
+
+    A key that is taken is looked up by work that is run again; if it is still in the way then, that is the answer.
+    """
+    state = getattr(error.orig, "sqlstate", None)
+    return state in (_DEADLOCK, _SERIALIZATION) or (state == _UNIQUE_VIOLATION and tries < 3)

