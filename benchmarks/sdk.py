@@ -108,8 +108,9 @@ def _import_row() -> Row:
     for _ in range(IMPORTS):
         nothing.append(_process_ms("pass"))
         sdk.append(_process_ms("import loopmeter"))
-    p50 = [statistics.median(found) for found in (nothing, sdk)]
-    return Row("import, p50", f"{p50[0]:.0f} ms", f"{p50[1]:.0f} ms", f"+{p50[1] - p50[0]:.0f} ms", "200 ms")
+    least = [min(found) for found in (nothing, sdk)]  # What others do on the machine only adds.
+    difference = f"+{least[1] - least[0]:.0f} ms"
+    return Row(f"import, least of {IMPORTS}", f"{least[0]:.0f} ms", f"{least[1]:.0f} ms", difference, "200 ms")
 
 
 def _process_ms(code: str) -> float:

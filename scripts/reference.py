@@ -87,6 +87,8 @@ def _annotation(text: str) -> str:
 
 
 def _signature(name: str, found: object) -> str:
+    if inspect.isclass(found) and issubclass(found, BaseModel):
+        return f"{name}(*, ...)"  # Its fields come as a table, and pydantic's own signature appears on first use.
     try:
         assert callable(found)
         signature = inspect.signature(found)

@@ -1,10 +1,11 @@
 """Loopmeter: music loops on tap, with the price before the call."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from loopmeter._async_client import AsyncLoopmeter, AsyncLoops
-from loopmeter._async_live import AsyncLiveSession
 from loopmeter._async_stream import AsyncLoopStream
 from loopmeter._budget import Budget
-from loopmeter._cache import CachedLoop, CacheStats, LoopCache, request_sha256
 from loopmeter._chunks import (
     CHUNKS_MEDIA_TYPE,
     ChunkDecoder,
@@ -42,46 +43,6 @@ from loopmeter._exceptions import (
     RateLimited,
     ServerError,
     StreamInterrupted,
-)
-from loopmeter._live import LiveSession
-from loopmeter._live_core import LiveEvent, LiveOptions, LiveSteering
-from loopmeter._live_messages import (
-    LIVE_CREDIT_MAX,
-    LIVE_PATH,
-    ClientMessage,
-    LiveApplied,
-    LiveCredit,
-    LiveEnded,
-    LiveEndReason,
-    LiveError,
-    LiveHeartbeat,
-    LivePause,
-    LivePaused,
-    LivePing,
-    LivePlay,
-    LivePrompt,
-    LiveRequest,
-    LiveResume,
-    LiveResumed,
-    LiveSet,
-    LiveSettings,
-    LiveStart,
-    LiveStarted,
-    LiveStop,
-    LiveWarning,
-    ResolvedLive,
-    ServerMessage,
-    encode_live,
-    parse_client_message,
-    parse_server_message,
-)
-from loopmeter._live_transport import (
-    AsyncLiveSocket,
-    AsyncLiveTransport,
-    AsyncWebsocketTransport,
-    LiveSocket,
-    LiveTransport,
-    WebsocketTransport,
 )
 from loopmeter._loop import AsyncLoop, Bill, Loop, Progress
 from loopmeter._models import (
@@ -122,6 +83,50 @@ from loopmeter._settings import DEFAULT_URL, Timeout
 from loopmeter._stream import LoopStream
 from loopmeter._transport import AsyncHttpxTransport, HttpxTransport
 from loopmeter._wav import wav_bytes, wav_header, wav_padding, write_wav
+
+if TYPE_CHECKING:
+    from loopmeter._async_live import AsyncLiveSession
+    from loopmeter._cache import CachedLoop, CacheStats, LoopCache, request_sha256
+    from loopmeter._live import LiveSession
+    from loopmeter._live_core import LiveEvent, LiveOptions, LiveSteering
+    from loopmeter._live_messages import (
+        LIVE_CREDIT_MAX,
+        LIVE_PATH,
+        ClientMessage,
+        LiveApplied,
+        LiveCredit,
+        LiveEnded,
+        LiveEndReason,
+        LiveError,
+        LiveHeartbeat,
+        LivePause,
+        LivePaused,
+        LivePing,
+        LivePlay,
+        LivePrompt,
+        LiveRequest,
+        LiveResume,
+        LiveResumed,
+        LiveSet,
+        LiveSettings,
+        LiveStart,
+        LiveStarted,
+        LiveStop,
+        LiveWarning,
+        ResolvedLive,
+        ServerMessage,
+        encode_live,
+        parse_client_message,
+        parse_server_message,
+    )
+    from loopmeter._live_transport import (
+        AsyncLiveSocket,
+        AsyncLiveTransport,
+        AsyncWebsocketTransport,
+        LiveSocket,
+        LiveTransport,
+        WebsocketTransport,
+    )
 
 __all__ = [
     "CHUNKS_MEDIA_TYPE",
@@ -252,3 +257,58 @@ __all__ = [
     "wav_padding",
     "write_wav",
 ]
+
+# Live sessions and the cache are loaded when one of their names is first used: they would add a third to the import.
+_LATE = {
+    "AsyncLiveSession": "_async_live",
+    "CachedLoop": "_cache",
+    "CacheStats": "_cache",
+    "LoopCache": "_cache",
+    "request_sha256": "_cache",
+    "LiveSession": "_live",
+    "LiveEvent": "_live_core",
+    "LiveOptions": "_live_core",
+    "LiveSteering": "_live_core",
+    "LIVE_CREDIT_MAX": "_live_messages",
+    "LIVE_PATH": "_live_messages",
+    "ClientMessage": "_live_messages",
+    "LiveApplied": "_live_messages",
+    "LiveCredit": "_live_messages",
+    "LiveEnded": "_live_messages",
+    "LiveEndReason": "_live_messages",
+    "LiveError": "_live_messages",
+    "LiveHeartbeat": "_live_messages",
+    "LivePause": "_live_messages",
+    "LivePaused": "_live_messages",
+    "LivePing": "_live_messages",
+    "LivePlay": "_live_messages",
+    "LivePrompt": "_live_messages",
+    "LiveRequest": "_live_messages",
+    "LiveResume": "_live_messages",
+    "LiveResumed": "_live_messages",
+    "LiveSet": "_live_messages",
+    "LiveSettings": "_live_messages",
+    "LiveStart": "_live_messages",
+    "LiveStarted": "_live_messages",
+    "LiveStop": "_live_messages",
+    "LiveWarning": "_live_messages",
+    "ResolvedLive": "_live_messages",
+    "ServerMessage": "_live_messages",
+    "encode_live": "_live_messages",
+    "parse_client_message": "_live_messages",
+    "parse_server_message": "_live_messages",
+    "AsyncLiveSocket": "_live_transport",
+    "AsyncLiveTransport": "_live_transport",
+    "AsyncWebsocketTransport": "_live_transport",
+    "LiveSocket": "_live_transport",
+    "LiveTransport": "_live_transport",
+    "WebsocketTransport": "_live_transport",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module 'loopmeter' has no attribute {name!r}")
+    found: object = getattr(import_module(f"loopmeter.{_LATE[name]}"), name)
+    globals()[name] = found
+    return found

@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
 from loopmeter import _core, _flows, _orders
-from loopmeter._async_live import AsyncLiveSession
 from loopmeter._async_runner import AsyncRunner
 from loopmeter._async_stream import AsyncLoopStream
 from loopmeter._budget import Budget
@@ -26,8 +25,7 @@ from loopmeter._core import (
     AudioFormat,
     LoopOptions,
 )
-from loopmeter._live_core import LiveOptions, live_start
-from loopmeter._live_transport import AsyncLiveTransport, AsyncWebsocketTransport
+from loopmeter._exceptions import BudgetExceeded
 from loopmeter._loop import AsyncLoop
 from loopmeter._models import Balance, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
 from loopmeter._preview import Preview
@@ -36,7 +34,9 @@ from loopmeter._settings import Timeout, api_key_or_environment, masked, url_or_
 from loopmeter._transport import AsyncHttpxTransport, AsyncSystemClock
 
 if TYPE_CHECKING:
-    pass
+    from loopmeter._async_live import AsyncLiveSession
+    from loopmeter._live_core import LiveOptions
+    from loopmeter._live_transport import AsyncLiveTransport
 
 
 class AsyncLoopmeter:
@@ -85,9 +85,8 @@ class AsyncLoopmeter:
         self._transport: AsyncTransport = transport or AsyncHttpxTransport(
             self.url, key, timeout or Timeout(), proxy=proxy
         )
-        self._live_transport: AsyncLiveTransport = live_transport or AsyncWebsocketTransport(
-            self.url, key, timeout or Timeout()
-        )
+        self._live_transport = live_transport
+        self._live_settings = (self.url, key, timeout or Timeout())
         self._clock: AsyncClock = clock or AsyncSystemClock()
         self._owner = True
         self._use(
@@ -169,16 +168,28 @@ class AsyncLoopmeter:
         """An endless piece that is steered while it plays. Nothing is sent before the session is entered or iterated.
 
         ``prompts`` (texts with weights) may stand in place of ``prompt``. ``max_tokens`` (default: the client's) ends
-        the session before it costs more. ``buffer_chunks`` chunks may be on their way: fewer make changes heard sooner.
-        ``session`` names the intent, as an idempotency key does. Needs ``pip install 'loopmeter[live]'``.
+        the session before it costs more, as does what is left of the client's budget. ``buffer_chunks`` chunks may be
+        on their way: fewer make changes heard sooner. ``session`` names the intent, as an idempotency key does. Needs
+        ``pip install 'loopmeter[live]'``.
 
         Raises:
             InvalidRequest: a field is wrong, found before anything is sent.
             ValueError: ``prompt`` beside ``prompts``.
+            BudgetExceeded: nothing is left of the budget.
         """
+        from loopmeter._async_live import AsyncLiveSession  # Loaded late, for the import time, as all of live is.
+        from loopmeter._live_core import live_start
+        from loopmeter._live_transport import AsyncWebsocketTransport
+
         limit = max_tokens if max_tokens is not None else self._options.max_tokens
+        budget = self._options.budget
+        if budget is not None:
+            limit = min(budget.left, budget.left if limit is None else limit)
+            if limit == 0:
+                raise BudgetExceeded(1, 0, budget=budget.tokens)
         start = live_start(prompt, options, limit, buffer_chunks, session)
-        return AsyncLiveSession(self._live_transport, self._clock, self._options.policy, start)
+        transport = self._live_transport or AsyncWebsocketTransport(*self._live_settings)
+        return AsyncLiveSession(transport, self._clock, self._options.policy, start, budget)
 
     async def balance(self) -> Balance:
         """The tokens of this key's customer."""

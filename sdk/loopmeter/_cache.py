@@ -204,7 +204,7 @@ _PREFIX_BYTES = len(_MAGIC) + 32 + 4
 
 
 class _Head(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     request: ResolvedRequest
     job: Job

@@ -19,9 +19,7 @@ from loopmeter._core import (
     LoopOptions,
     Transport,
 )
-from loopmeter._live import LiveSession
-from loopmeter._live_core import LiveOptions, live_start
-from loopmeter._live_transport import LiveTransport, WebsocketTransport
+from loopmeter._exceptions import BudgetExceeded
 from loopmeter._loop import Loop
 from loopmeter._models import Balance, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
 from loopmeter._preview import Preview
@@ -32,7 +30,9 @@ from loopmeter._stream import LoopStream
 from loopmeter._transport import HttpxTransport, SystemClock
 
 if TYPE_CHECKING:
-    pass
+    from loopmeter._live import LiveSession
+    from loopmeter._live_core import LiveOptions
+    from loopmeter._live_transport import LiveTransport
 
 
 class Loopmeter:
@@ -79,7 +79,8 @@ class Loopmeter:
         key = api_key_or_environment(api_key)
         self._shown = f"{type(self).__name__}({self.url!r}, api_key={masked(key)!r})"
         self._transport: Transport = transport or HttpxTransport(self.url, key, timeout or Timeout(), proxy=proxy)
-        self._live_transport: LiveTransport = live_transport or WebsocketTransport(self.url, key, timeout or Timeout())
+        self._live_transport = live_transport
+        self._live_settings = (self.url, key, timeout or Timeout())
         self._clock: Clock = clock or SystemClock()
         self._owner = True
         self._use(
@@ -161,16 +162,28 @@ class Loopmeter:
         """An endless piece that is steered while it plays. Nothing is sent before the session is entered or iterated.
 
         ``prompts`` (texts with weights) may stand in place of ``prompt``. ``max_tokens`` (default: the client's) ends
-        the session before it costs more. ``buffer_chunks`` chunks may be on their way: fewer make changes heard sooner.
-        ``session`` names the intent, as an idempotency key does. Needs ``pip install 'loopmeter[live]'``.
+        the session before it costs more, as does what is left of the client's budget. ``buffer_chunks`` chunks may be
+        on their way: fewer make changes heard sooner. ``session`` names the intent, as an idempotency key does. Needs
+        ``pip install 'loopmeter[live]'``.
 
         Raises:
             InvalidRequest: a field is wrong, found before anything is sent.
             ValueError: ``prompt`` beside ``prompts``.
+            BudgetExceeded: nothing is left of the budget.
         """
+        from loopmeter._live import LiveSession  # Loaded late, for the import time, as all of live is.
+        from loopmeter._live_core import live_start
+        from loopmeter._live_transport import WebsocketTransport
+
         limit = max_tokens if max_tokens is not None else self._options.max_tokens
+        budget = self._options.budget
+        if budget is not None:
+            limit = min(budget.left, budget.left if limit is None else limit)
+            if limit == 0:
+                raise BudgetExceeded(1, 0, budget=budget.tokens)
         start = live_start(prompt, options, limit, buffer_chunks, session)
-        return LiveSession(self._live_transport, self._clock, self._options.policy, start)
+        transport = self._live_transport or WebsocketTransport(*self._live_settings)
+        return LiveSession(transport, self._clock, self._options.policy, start, budget)
 
     def balance(self) -> Balance:
         """The tokens of this key's customer."""

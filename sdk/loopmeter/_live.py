@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Unpack
 
+from loopmeter._budget import Budget
 from loopmeter._chunks import ChunkReceived
 from loopmeter._core import Clock
 from loopmeter._exceptions import ConnectionFailed, LoopmeterError, StreamInterrupted
@@ -44,11 +45,19 @@ class LiveSession:
     One task iterates; others may steer, pause, play and stop meanwhile.
     """
 
-    def __init__(self, transport: LiveTransport, clock: Clock, policy: RetryPolicy, start: LiveStart) -> None:
+    def __init__(
+        self,
+        transport: LiveTransport,
+        clock: Clock,
+        policy: RetryPolicy,
+        start: LiveStart,
+        budget: Budget | None = None,
+    ) -> None:
         self._transport = transport
         self._clock = clock
         self._policy = policy
         self._core = LiveCore(start)
+        self._budget = budget
         self._playout = Playout()
         self._socket: LiveSocket | None = None
         self._owes_credit = False
@@ -167,6 +176,8 @@ class LiveSession:
 
     def _next(self) -> LiveEvent | None:
         """One message of the gateway, over a new connection if the one before broke."""
+        if self._budget is not None and self._core.started is None:
+            self._budget.reserve(self.session, self._core.start.max_tokens or 0)
         try:
             if self._socket is None:
                 self._socket = self._transport.connect()
@@ -194,6 +205,8 @@ class LiveSession:
                 socket.send(encode_live(message))
 
     def _hang_up(self) -> None:
+        if self._budget is not None and self._core.ended is not None:
+            self._budget.settle(self.session, self._core.tokens_charged)
         socket, self._socket = self._socket, None
         if socket is not None:
             socket.close()
@@ -213,4 +226,6 @@ class LiveSession:
                 started.job, self._core.next_index, error.message, idempotency_key=self.session
             ) from error
         else:
+            if self._budget is not None and started is None and not error.retryable:
+                self._budget.release(self.session)
             raise error

@@ -6,7 +6,7 @@ here: the next chunk, settings that were not heard yet, whether it should be pau
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
@@ -119,7 +119,7 @@ class LiveCore:
     def steering(self, options: Mapping[str, Any]) -> LiveSet:
         """A change, kept until it is heard. Raises ``InvalidRequest``."""
         try:
-            message = LiveSet.model_validate(_wire(options) | {"ref": uuid.uuid4().hex[:16]})
+            message = LiveSet.model_validate(_wire(options) | {"ref": os.urandom(8).hex()})
         except ValidationError as error:
             raise InvalidRequest(problem_of_validation(error)) from error
         self._pending[message.ref] = message

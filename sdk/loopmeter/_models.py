@@ -55,7 +55,7 @@ def check_layers(value: tuple[Layer, ...] | None) -> tuple[Layer, ...] | None:
 class Section(BaseModel):
     """A part of a whole piece. ``energy`` 0..1 says how much of the music sounds; ``None`` goes by the name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"\S")]
     bars: Annotated[int, Field(ge=1, le=256)]

@@ -54,6 +54,16 @@ def api_key_or_environment(api_key: str | None) -> str | None:
     return found or None
 
 
+def installed_version() -> str:
+    """The version of this package, whether it came with the whole or as the client alone."""
+    from importlib.metadata import PackageNotFoundError, version  # Loaded late, for the import time.
+
+    try:
+        return version("loopmeter")
+    except PackageNotFoundError:
+        return version("loopmeter-sdk")
+
+
 def masked(secret: str | None) -> str | None:
     """Enough of a key to tell it from others: ``lm_…cdef``."""
     return None if secret is None else f"{secret[:3]}…{secret[-4:]}" if len(secret) >= 16 else "…"

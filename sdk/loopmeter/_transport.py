@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from loopmeter._core import HttpRequest
 from loopmeter._exceptions import ConnectionFailed
-from loopmeter._settings import Timeout
+from loopmeter._settings import Timeout, installed_version
 
 if TYPE_CHECKING:
     import httpx
@@ -180,9 +180,7 @@ def _limits(timeout: Timeout) -> httpx.Timeout:
 
 
 def _headers(api_key: str | None) -> dict[str, str]:
-    from importlib.metadata import version
-
-    headers = {"User-Agent": f"loopmeter-python/{version('loopmeter')}"}
+    headers = {"User-Agent": f"loopmeter-python/{installed_version()}"}
     return headers | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
 
 

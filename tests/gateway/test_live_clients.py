@@ -9,6 +9,8 @@ import pytest
 
 from loopmeter import (
     AsyncLoopmeter,
+    Budget,
+    BudgetExceeded,
     ChunkReceived,
     Conflict,
     InsufficientTokens,
@@ -50,6 +52,23 @@ def test_a_session_is_played_and_stopped_when_its_block_is_left(house: House) ->
     assert (again.state, again.tokens_charged) == ("completed", session.ended.tokens_charged)
     assert balance.held == 0
     assert house.audit().faults == ()
+
+
+def test_a_session_keeps_to_the_budget_of_its_client_and_settles_it(house: House) -> None:
+    house.grant(5000)
+    budget = Budget(850)
+    with serving(house) as server, Loopmeter(server.url, house.key, budget=budget) as client:
+        with client.live("dusty drums") as session:
+            take(session, 2)
+            reserved = (budget.spent, budget.reserved)
+            events = list(session)
+        with pytest.raises(BudgetExceeded):
+            client.loops.create("drums")
+
+    assert session.ended is not None and session.ended.reason == "budget"
+    assert any(isinstance(event, LiveWarning) for event in events)
+    assert reserved == (0, 850)
+    assert (budget.spent, budget.reserved) == (session.ended.tokens_charged, 0)
 
 
 def test_a_session_stops_at_its_budget_after_a_warning(house: House) -> None:

@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any, Never
 
 import click
@@ -21,6 +20,7 @@ from loopmeter._exceptions import (
     LoopmeterError,
     StreamInterrupted,
 )
+from loopmeter._settings import installed_version
 
 EXIT_CODES = """\b
 Exit codes:
@@ -97,7 +97,7 @@ def exit_code(error: LoopmeterError) -> int:
 
 
 @click.group(cls=_Program, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("loopmeter"), prog_name="loopmeter")
+@click.version_option(installed_version(), prog_name="loopmeter")
 @click.option("-v", "--verbose", is_flag=True, help="Log every call to stderr; keys are never shown.")
 @click.pass_context
 def program(ctx: click.Context, verbose: bool) -> None:
