@@ -32,8 +32,9 @@ from loopmeter_engine.model.autoencoder import (
     expand,
     left_right,
 )
+from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.flow import schedule, solve
-from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory, Transformer
+from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory
 from loopmeter_engine.phase import AHEAD, HITS_APART, Guide, PhaseState, Vocoder
 from loopmeter_engine.score import Score
 
@@ -103,15 +104,11 @@ class Player:
     """
 
     def __init__(
-        self, transformer: Transformer, score: Score, text: Tensor, sampling: Sampling, seed: int, start_s: float
+        self, network: PassBatcher, score: Score, text: Tensor, sampling: Sampling, seed: int, start_s: float
     ) -> None:
-        self.transformer, self.score, self.sampling, self.seed, self.start_s = (
-            transformer,
-            score,
-            sampling,
-            seed,
-            start_s,
-        )
+        transformer = network.transformer
+        self.network, self.score, self.sampling = network, score, sampling
+        self.seed, self.start_s = seed, start_s
         self.device = transformer.inp.weight.device
         self._conditions = functools.lru_cache(1)(self._make_conditions)  # Wanted by denoise, then by absorb.
         self.events: Events = events_of([score], self.device)
@@ -128,7 +125,7 @@ class Player:
             self.mods = [transformer.modulations(self.known, value.expand(rows, 1)) for value in at]
 
     def init_memory(self) -> Memory:
-        return self.transformer.init_memory(len(self.known))
+        return self.network.transformer.init_memory(len(self.known))
 
     def features(self, first: int, frames: int) -> Tensor:
         """Score features (1, frames, FRAME_CHANNELS) of the stream's latent frames from ``first`` on."""
@@ -142,11 +139,12 @@ class Player:
 
     def denoise(self, number: int, memory: Memory) -> Tensor:
         """Latents (1, 16, 64) of block ``number``; ``memory`` holds the blocks before it."""
-        model, rows, score = self.transformer, len(self.known), self._conditions(number)
-        x = torch.randn(1, BLOCK_FRAMES, model.config.latent, generator=_generator(self.seed, 2 * number))
+        rows, score = len(self.known), self._conditions(number)
+        latent = self.network.transformer.config.latent
+        x = torch.randn(1, BLOCK_FRAMES, latent, generator=_generator(self.seed, 2 * number))
 
         def velocity(x: Tensor, step: int) -> Tensor:
-            found, _ = model.block(x.expand(rows, -1, -1), score, self.mods[step], memory)
+            found, _ = self.network.run(x.expand(rows, -1, -1), score, self.mods[step], memory)
             if rows == 1:
                 return found
             return found[1:] + self.sampling.guidance * (found[:1] - found[1:])
@@ -156,15 +154,15 @@ class Player:
     def absorb(self, number: int, latents: Tensor, memory: Memory) -> Memory:
         """The memory with finished block ``number`` in it."""
         rows = len(self.known)
-        _, memory = self.transformer.block(
+        _, memory = self.network.run(
             latents.expand(rows, -1, -1), self._conditions(number), self.mods[-1], memory, absorb=True
         )
         return memory
 
     def _make_conditions(self, number: int) -> Tensor:
-        ahead = self.transformer.config.ahead
+        ahead = self.network.transformer.config.ahead
         features = self.features(number * BLOCK_FRAMES - ahead, BLOCK_FRAMES + 2 * ahead)
-        conditions: Tensor = self.transformer.conditioner(features.expand(len(self.known), -1, -1), self.known)
+        conditions: Tensor = self.network.transformer.conditioner(features.expand(len(self.known), -1, -1), self.known)
         return conditions
 
 

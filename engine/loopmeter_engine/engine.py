@@ -41,6 +41,7 @@ from loopmeter_engine.contract import (
 from loopmeter_engine.exact import check_lease, refuse_too_long
 from loopmeter_engine.live import ROUND_BARS, LiveRenderer, LiveState
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, SUBFRAMES, Autoencoder
+from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.flow import passes
 from loopmeter_engine.model.precision import halve, working_format
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
@@ -57,6 +58,7 @@ _CAPABILITIES = frozenset(
     {"hifi", "live", "midi", "midi_in", "layers", "guidance", "solver", "steps"}
     | {"chords", "swing", "density", "intensity", "sections"}
 )
+STREAMS_AT_ONCE = 8
 _VERSION = "1"
 _PREPARED_MAX = 16
 _Network = TypeVar("_Network", Autoencoder, Transformer)
@@ -77,7 +79,7 @@ class LoopmeterEngine:
         self._weights = weights
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._format = number_format or working_format(self._device)
-        self._lock = threading.Lock()  # One lease computes at a time; planning is free to go on beside it.
+        self._loading = threading.Lock()
         self._score = functools.lru_cache(_PREPARED_MAX)(self._compose)
         self._renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare)
         self._live_renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare_live)
@@ -93,6 +95,11 @@ class LoopmeterEngine:
             licence="Apache-2.0",
             weights=str(self._weights),
         )
+
+    @property
+    def streams_in_one_pass(self) -> int:
+        """The most streams that went through the network at once so far."""
+        return self._network.largest
 
     def plan(self, request: LoopRequest) -> Plan:
         request, score = self._score(request)
@@ -119,24 +126,22 @@ class LoopmeterEngine:
         return self._make(request, start_chunk, count, state)
 
     def _make(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
-        with self._lock:
-            renderer = self._renderer(request)
-            current = renderer.initial_state()
-            first = start_chunk
-            if start_chunk > 0 and state is None:
-                first = 0  # Work the way there again; those chunks are not handed out.
-            elif start_chunk > 0 and state is not None:
-                try:
-                    current = StreamState.from_bytes(state, self._device)
-                except ValueError as error:
-                    raise EngineFailed(f"{error}; pass the state_after of chunk {start_chunk - 1}, or None") from error
+        renderer = self._renderer(request)
+        current = renderer.initial_state()
+        first = start_chunk
+        if start_chunk > 0 and state is None:
+            first = 0  # Work the way there again; those chunks are not handed out.
+        elif start_chunk > 0 and state is not None:
+            try:
+                current = StreamState.from_bytes(state, self._device)
+            except ValueError as error:
+                raise EngineFailed(f"{error}; pass the state_after of chunk {start_chunk - 1}, or None") from error
         channels = renderer.channels
         for index in range(first, start_chunk + count):
-            with self._lock:
-                began = time.perf_counter()
-                sound, current = renderer.chunk(index, current)
-                pcm = pcm_bytes(sound, 24 if channels == 2 else 16)
-                seconds = time.perf_counter() - began
+            began = time.perf_counter()
+            sound, current = renderer.chunk(index, current)
+            pcm = pcm_bytes(sound, 24 if channels == 2 else 16)
+            seconds = time.perf_counter() - began
             if index >= start_chunk:
                 usage = Usage(
                     frames=sound.shape[-1],
@@ -179,8 +184,7 @@ class LoopmeterEngine:
     def _make_live(
         self, request: LiveRequest, changes: tuple[LiveChange, ...], start_chunk: int, count: int, state: bytes | None
     ) -> Iterator[LiveChunk]:
-        with self._lock:
-            renderer = self._live_renderer(request)
+        renderer = self._live_renderer(request)
         current, first = None, 0  # Without a state, work the way there again; those chunks are not handed out.
         if start_chunk > 0 and state is not None:
             first = start_chunk
@@ -189,27 +193,26 @@ class LoopmeterEngine:
             except ValueError as error:
                 raise EngineFailed(f"{error}; pass the state_after of chunk {start_chunk - 1}, or None") from error
         for index in range(first, start_chunk + count):
-            with self._lock:
-                began, done = time.perf_counter(), (renderer.denoised, renderer.decoded)
-                sound, current, applied = renderer.chunk(index, changes, current)
-                pcm = pcm_bytes(sound, 24 if renderer.channels == 2 else 16)
-                seconds = time.perf_counter() - began
-                denoised, decoded = renderer.denoised - done[0], renderer.decoded - done[1]
+            began = time.perf_counter()
+            made = renderer.chunk(index, changes, current)
+            current = made.state
+            pcm = pcm_bytes(made.pcm, 24 if renderer.channels == 2 else 16)
+            seconds = time.perf_counter() - began
             if index >= start_chunk:
                 usage = Usage(
                     frames=BLOCK_SAMPLES,
                     steps=passes(renderer.sampling.solver, renderer.sampling.steps),
-                    flops=self._live_flops(request, denoised, decoded),
+                    flops=self._live_flops(request, made.denoised, made.decoded),
                     device_seconds=seconds,
                     peak_memory_bytes=_peak_memory_bytes(self._device),
                 )
-                yield LiveChunk(index, pcm, BLOCK_SAMPLES, usage, current.to_bytes(), applied)
+                yield LiveChunk(index, pcm, BLOCK_SAMPLES, usage, current.to_bytes(), made.applied)
 
     def _prepare_live(self, request: LiveRequest) -> LiveRenderer:
         channels = 2 if request.quality == "hifi" else 1
         sampling = sampling_of(loop_of(request, 0))
         return LiveRenderer(
-            self._transformer, self._autoencoder, request, self._compose_live, channels=channels, sampling=sampling
+            self._network, self._autoencoder, request, self._compose_live, channels=channels, sampling=sampling
         )
 
     def _compose_live(self, request: LiveRequest, number: int) -> tuple[Score, Tensor]:
@@ -241,6 +244,13 @@ class LoopmeterEngine:
     @functools.cached_property
     def _transformer(self) -> Transformer:
         return self._ready(load_transformer(self._weights / "transformer.safetensors"))
+
+    @functools.cached_property
+    def _network(self) -> PassBatcher:
+        with self._loading:  # Streams share one, or nothing would be batched.
+            network = self.__dict__.setdefault("_network", PassBatcher(self._transformer, STREAMS_AT_ONCE))
+        assert isinstance(network, PassBatcher)
+        return network
 
     def _ready(self, model: _Network) -> _Network:
         model.to(self._device)
@@ -279,7 +289,7 @@ class LoopmeterEngine:
         channels = 2 if request.quality == "hifi" else 1
         sampling = sampling_of(request)
         return Renderer(
-            self._transformer, self._autoencoder, score, text, seed=request.seed, channels=channels, sampling=sampling
+            self._network, self._autoencoder, score, text, seed=request.seed, channels=channels, sampling=sampling
         )
 
     def _flops(self, request: LoopRequest, index: int) -> int:

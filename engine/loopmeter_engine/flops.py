@@ -15,7 +15,7 @@ def network_pass(config: TransformerConfig, rows: int) -> int:
     """One pass of the transformer over one block."""
     tokens, width, per_head = rows * BLOCK_FRAMES, config.width, config.width // config.heads
     linear = width * (3 * width + width + 2 * config.hidden + config.hidden)
-    attention = 2 * width * per_head + width
+    attention = 2 * width * per_head
     ends = 2 * config.latent * width + width * width
     return 2 * tokens * (config.layers * (linear + attention) + ends)
 

@@ -27,7 +27,8 @@ from loopmeter_engine.blocks import BLOCK_SAMPLES, Player, Sampling, Sounder, St
 from loopmeter_engine.contract import Applied, LiveChange
 from loopmeter_engine.live_grid import Span, spans, spans_within
 from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ, Autoencoder
-from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
+from loopmeter_engine.model.batching import PassBatcher
+from loopmeter_engine.model.transformer import BLOCK_FRAMES
 from loopmeter_engine.phase import HITS_APART, LEAD_SAMPLES
 from loopmeter_engine.score import Score
 
@@ -90,12 +91,23 @@ class LiveState:
             raise ValueError(f"expected a session's state of this engine, found {len(data)} other bytes") from error
 
 
+@dataclass(frozen=True)
+class LiveSound:
+    """``pcm`` (channels, BLOCK_SAMPLES) in [-1, 1]. ``denoised`` and ``decoded`` count blocks, for the meter."""
+
+    pcm: Tensor
+    state: LiveState
+    applied: tuple[Applied, ...]
+    denoised: int
+    decoded: int
+
+
 class LiveRenderer:
-    """One session. Chunks are ``BLOCK_SAMPLES`` long. ``denoised`` and ``decoded`` count blocks, for the meter."""
+    """One session, for use by many threads. Chunks are ``BLOCK_SAMPLES`` long."""
 
     def __init__(
         self,
-        transformer: Transformer,
+        network: PassBatcher,
         autoencoder: Autoencoder,
         request: LiveRequest,
         compose: Compose,
@@ -105,15 +117,12 @@ class LiveRenderer:
     ) -> None:
         self.request, self.sampling, self.channels = request, sampling, channels
         self.sounder = Sounder(autoencoder, channels, request.seed)
-        self.denoised = self.decoded = 0
-        self._transformer, self._compose = transformer, compose
+        self._network, self._compose = network, compose
         self._player = functools.lru_cache(_PLAYERS_MAX)(self._prepare)
 
     @torch.inference_mode()
-    def chunk(
-        self, index: int, changes: Sequence[LiveChange], state: LiveState | None
-    ) -> tuple[Tensor, LiveState, tuple[Applied, ...]]:
-        """PCM of chunk ``index``, (channels, BLOCK_SAMPLES) in [-1, 1], the state after it, and what changed in it.
+    def chunk(self, index: int, changes: Sequence[LiveChange], state: LiveState | None) -> LiveSound:
+        """Chunk ``index``, by the state after the one before.
 
         Only changes that came by then count, so that a log may be handed over as a whole.
         """
@@ -121,14 +130,15 @@ class LiveRenderer:
         if state is None:
             assert index == 0
             start = self.sounder.initial_state(self._player(pieces_within(known, 0, 1)[0]).init_memory())
-            before, current, rest = start, *self._block(0, known, start)[::-1]
-            rest = rest[:, LEAD_SAMPLES:]
+            rest, current = self._block(0, known, start)
+            rest, made = rest[:, LEAD_SAMPLES:], [0]
         else:
-            before, current, rest = state.before, state.after, state.rest
+            current, rest, made = state.after, state.rest, []
             asked = self._known(changes, index - 1)
             if self._pieces(index, known) != self._pieces(index, asked):
-                made, current = self._block(index, known, before)
-                rest = _faded(rest, made[:, -rest.shape[1] :])
+                again, current = self._block(index, known, state.before)
+                rest = _faded(rest, again[:, -rest.shape[1] :])
+                made = [index]
         more, after = self._block(index + 1, known, current)
         sound = torch.cat([rest, more], 1)
         first = index * BLOCK_SAMPLES
@@ -138,8 +148,14 @@ class LiveRenderer:
             for change in span.applied
             if first <= change.frame < first + BLOCK_SAMPLES
         )
-        state = LiveState(current, after, sound[:, BLOCK_SAMPLES:])
-        return soft_clipped(sound[:, :BLOCK_SAMPLES]), state, applied
+        made.append(index + 1)
+        return LiveSound(
+            soft_clipped(sound[:, :BLOCK_SAMPLES]),
+            LiveState(current, after, sound[:, BLOCK_SAMPLES:]),
+            applied,
+            denoised=sum(len(self._pieces(number, known)) for number in made),
+            decoded=len(made),
+        )
 
     def _known(self, changes: Sequence[LiveChange], index: int) -> list[Span]:
         log = [change for change in changes if change.from_chunk <= index]
@@ -152,13 +168,11 @@ class LiveRenderer:
     def _prepare(self, piece: Piece) -> Player:
         score, text = self._compose(piece.request, piece.number)
         start_s = -piece.start / SAMPLE_RATE_HZ
-        return Player(self._transformer, score, text, self.sampling, self.request.seed, start_s)
+        return Player(self._network, score, text, self.sampling, self.request.seed, start_s)
 
     def _block(self, number: int, played: Sequence[Span], state: StreamState) -> tuple[Tensor, StreamState]:
         pieces = self._pieces(number, played)
         latents = self._player(pieces[0]).denoise(number, state.memory)
-        self.denoised += len(pieces)
-        self.decoded += 1
         for piece in pieces[1:]:
             # The frame in which a piece begins belongs to it already: its attack must be there.
             begin = piece.start // FRAME_SAMPLES - number * BLOCK_FRAMES

@@ -34,7 +34,8 @@ from loopmeter_engine.model.autoencoder import (
     SAMPLE_RATE_HZ,
     Autoencoder,
 )
-from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
+from loopmeter_engine.model.batching import PassBatcher
+from loopmeter_engine.model.transformer import BLOCK_FRAMES
 from loopmeter_engine.phase import LAG_SAMPLES, LEAD_SAMPLES
 from loopmeter_engine.score import Score
 
@@ -69,7 +70,7 @@ class Renderer:
 
     def __init__(
         self,
-        transformer: Transformer,
+        network: PassBatcher,
         autoencoder: Autoencoder,
         score: Score,
         text: Tensor,
@@ -79,7 +80,7 @@ class Renderer:
         sampling: Sampling,
     ) -> None:
         self.sampling, self.channels = sampling, channels
-        self.player = Player(transformer, score, text, sampling, seed, -BLOCK_FRAMES * FRAME_S)
+        self.player = Player(network, score, text, sampling, seed, -BLOCK_FRAMES * FRAME_S)
         self.sounder = Sounder(autoencoder, channels, seed)
         self.geometry = Geometry(score.frames(SAMPLE_RATE_HZ), autoencoder.config.lookahead)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from loopmeter_engine.blocks import JOIN_SAMPLES, Sampling, StreamState
 from loopmeter_engine.model.autoencoder import Autoencoder, AutoencoderConfig
+from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
 from loopmeter_engine.streaming import Geometry, Renderer, _joined
 
@@ -32,7 +33,7 @@ def networks() -> tuple[Transformer, Autoencoder]:
 def _renderer(networks: tuple[Transformer, Autoencoder], *, channels: int = 1, guidance: float = 1.0) -> Renderer:
     text = torch.ones(384)
     sampling = Sampling("ab2", 2, guidance)
-    return Renderer(*networks, SCORE, text, seed=5, channels=channels, sampling=sampling)
+    return Renderer(PassBatcher(networks[0]), networks[1], SCORE, text, seed=5, channels=channels, sampling=sampling)
 
 
 def _all_chunks(renderer: Renderer, *, through_bytes: bool) -> Tensor:

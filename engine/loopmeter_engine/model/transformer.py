@@ -106,7 +106,8 @@ class Layer(nn.Module):
     def read(q: Tensor, q_turned: Tensor, keys_values: Tensor, keys: Tensor) -> Tensor:
         """Eq. 7 of Katharopoulos et al.: numerator over normaliser, (B, N, T, H E)."""
         top = torch.einsum("bnthd,bnhde->bnthe", q_turned, keys_values)
-        bottom = torch.einsum("bnthd,bnhd->bnth", q, keys).clamp(min=1e-3)
+        # Not by einsum, whose matrix-vector product rounds otherwise when more streams come along.
+        bottom = (q * keys[:, :, None]).sum(-1).clamp(min=1e-3)
         return (top / bottom[..., None]).flatten(-2)
 
     def attend(self, x: Tensor, mod: tuple[Tensor, ...], read: Tensor) -> Tensor:
@@ -233,13 +234,21 @@ class Transformer(nn.Module):
         )
 
     def block(
-        self, x: Tensor, score: Tensor, mods: list[tuple[Tensor, ...]], memory: Memory, *, absorb: bool = False
+        self,
+        x: Tensor,
+        score: Tensor,
+        mods: list[tuple[Tensor, ...]],
+        memory: Memory,
+        *,
+        absorb: bool = False,
+        table: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Memory]:
         """The recurrent form: one block (B, 16, latent) against the memory of those before it.
 
         Returns the velocity and, with ``absorb`` (``x`` clean, ``mods`` for time 1), the memory with this block in it.
+        ``table``: the rotary table of each row, where rows stand at positions of their own.
         """
-        table = rotary(BLOCK_FRAMES, self.config.width // self.config.heads, memory.position, x.device)
+        table = table or rotary(BLOCK_FRAMES, self.config.width // self.config.heads, memory.position, x.device)
         score = score[:, None]
         h = self.inp(x)[:, None] + score
         after = Memory([], [], [], memory.position + BLOCK_FRAMES)

@@ -1,0 +1,88 @@
+"""Streams side by side: the same sound as alone, to the bit, one network pass for all that wait."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from loopmeter import LoopRequest
+from loopmeter_engine.engine import LoopmeterEngine
+from loopmeter_engine.model.batching import PassBatcher
+from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory, Transformer, TransformerConfig
+from loopmeter_engine.testing import make_all
+
+PROMPTS = ("dusty lo-fi drums", "deep house bass and chords", "warm pad", "techno, driving", "jazz, brushes")
+
+
+def test_eight_streams_at_once_sound_as_each_alone() -> None:
+    engine = LoopmeterEngine(device="cpu")
+    requests = [
+        LoopRequest(
+            prompt=PROMPTS[index % len(PROMPTS)],
+            tempo_bpm=100 + 7 * index,
+            bars=1 + index % 2,
+            seed=index,
+            quality="hifi" if index % 3 == 0 else "standard",
+            guidance=1.5 if index % 4 == 0 else None,
+        )
+        for index in range(8)
+    ]
+    alone = [b"".join(chunk.pcm for chunk in make_all(engine, request)) for request in requests]
+    start = threading.Barrier(8)
+
+    def together(request: LoopRequest) -> bytes:
+        start.wait()
+        return b"".join(chunk.pcm for chunk in make_all(engine, request))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(together, requests)) == alone
+    assert engine.streams_in_one_pass > 1
+
+
+@pytest.fixture
+def network() -> Transformer:
+    torch.manual_seed(0)
+    return Transformer(TransformerConfig(width=64, heads=4, layers=2, hidden=64, condition=32)).eval()
+
+
+def _pass(network: Transformer, memory: Memory) -> tuple[torch.Tensor, torch.Tensor, list[tuple[torch.Tensor, ...]]]:
+    x, score = torch.randn(1, BLOCK_FRAMES, 64), torch.randn(1, BLOCK_FRAMES, 64)
+    return x, score, network.modulations(torch.randn(1, 32), torch.rand(1, 1))
+
+
+@torch.inference_mode()
+def test_streams_at_other_places_keep_their_own_time_and_memory(network: Transformer) -> None:
+    """Two streams whose memories are at different positions, run by threads that must meet in one pass."""
+    first, second = network.init_memory(1), network.init_memory(1)
+    for _ in range(3):
+        _, second = network.block(*_pass(network, second), second, absorb=True)
+    work = [(*_pass(network, memory), memory) for memory in (first, second)]
+    alone = [network.block(*each, absorb=True) for each in work]
+    batcher = PassBatcher(network)
+    batcher._device_free.acquire()  # Both have to wait, and so go together.
+    with ThreadPoolExecutor(2) as threads:
+        running = [threads.submit(batcher.run, *each, absorb=True) for each in work]
+        while len(batcher._waiting) < 2:
+            pass
+        batcher._device_free.release()
+        together = [each.result(timeout=30) for each in running]
+    assert batcher.largest == 2
+    for (velocity, memory), (wanted, after) in zip(together, alone, strict=True):
+        assert torch.allclose(velocity, wanted, atol=1e-6)
+        assert memory.position == after.position
+        for found, expected in zip(memory.keys_values + memory.tail, after.keys_values + after.tail, strict=True):
+            assert torch.allclose(found, expected, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_pass_that_breaks_is_heard_of_by_its_stream_and_stops_no_other(network: Transformer) -> None:
+    memory = network.init_memory(1)
+    x, score, mods = _pass(network, memory)
+    batcher = PassBatcher(network)
+    with pytest.raises(RuntimeError):
+        batcher.run(x[:, :3], score, mods, memory)
+    velocity, _ = batcher.run(x, score, mods, memory)
+    assert velocity.shape == x.shape
