@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from loopmeter import AsyncLoopmeter, LoopmeterError
 from loopmeter_integrations.osc._bridge import Bridge
 from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile
+from loopmeter_integrations.osc._instruments import Instruments
 from loopmeter_integrations.osc._limits import SpendingCaps
 from loopmeter_integrations.osc._recording import Recorder, read_recording, replay
 from loopmeter_integrations.osc._tcp import Connections
@@ -47,6 +48,7 @@ class BridgeSettings:
     tokens_per_hour: int | None = None
     record: Path | None = None
     replay: Path | None = None
+    instruments: Instruments = field(default_factory=Instruments)
 
     def allows(self, host: str) -> bool:
         """Whether a message from ``host``, a numerical address, is heard."""
@@ -75,6 +77,7 @@ def run(
     Raises:
         BridgeError: the address cannot be used, or the folder cannot be written.
         BadRecording: there is nothing to replay.
+        ClockError, OutputError: the clock or the output is missing.
     """
     asyncio.run(_run(parse_listen(listen, allow_remote=allow_remote), out, url, api_key, settings or BridgeSettings()))
 
@@ -110,7 +113,7 @@ async def serve_osc(
             stack.callback(recorder.close)
         sockets = _Sockets(settings, recorder)
         caps = SpendingCaps(settings.tokens_per_client_hour, settings.tokens_per_hour)
-        bridge = Bridge(client, out, sockets.send, caps=caps)
+        bridge = Bridge(client, out, sockets.send, caps=caps, stage=settings.instruments.stage)
         stack.push_async_callback(bridge.close)
         endpoint = await stack.enter_async_context(sockets.listen(bridge, listen))
         if settings.replay is not None:

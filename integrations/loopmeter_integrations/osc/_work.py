@@ -26,6 +26,7 @@ from loopmeter import (
 from loopmeter_integrations.osc._addresses import Value
 from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile, open_files, safe_name
+from loopmeter_integrations.osc._library import MadeLoop
 from loopmeter_integrations.osc._limits import SpendingCaps
 from loopmeter_integrations.osc._table import PROTOCOL
 
@@ -39,7 +40,7 @@ class Work:
     """One request in the making. ``reply`` takes an address and the values behind the id.
 
     ``cancel_wanted`` is set by a cancel; ``job`` is known from the moment that the gateway has accepted the loop.
-    ``payer`` is whose spending is capped.
+    ``payer`` is whose spending is capped; ``made`` is called when the files are there.
     """
 
     client: AsyncLoopmeter
@@ -48,6 +49,7 @@ class Work:
     folder: Path
     values: Mapping[str, Value]
     reply: Callable[..., None]
+    made: Callable[[MadeLoop], None]
     cancel_wanted: bool = False
     job: str | None = None
     tokens_charged: int = 0
@@ -118,6 +120,8 @@ async def _stream(work: Work, wav: AtomicFile, midi: AtomicFile, priced: Quote |
     wav_path = await asyncio.to_thread(wav.commit, f"{name}.wav")
     midi_path = await asyncio.to_thread(midi.commit, f"{name}.mid")
     bpm = work.values["bpm"]
+    beats = int(work.values["bars"]) * int(work.values.get("beats_per_bar", 4))
+    work.made(MadeLoop(wav_path, beats))
     work.reply("/loopmeter/ready", str(wav_path), str(midi_path), started.frames, bpm, stream.tokens_charged)
 
 
