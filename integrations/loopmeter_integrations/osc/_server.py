@@ -20,6 +20,7 @@ from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile
 from loopmeter_integrations.osc._instruments import Instruments
 from loopmeter_integrations.osc._limits import SpendingCaps
+from loopmeter_integrations.osc._query import advertised
 from loopmeter_integrations.osc._recording import Recorder, read_recording, replay
 from loopmeter_integrations.osc._tcp import Connections
 
@@ -40,7 +41,8 @@ class BridgeSettings:
     """What may be chosen. ``None`` is no limit, no recording. ``allow`` are the networks that may ask; empty is all.
 
     ``tokens_per_hour`` is for all clients together, ``tokens_per_client_hour`` for each. ``record`` is a file that gets
-    every message, ``replay`` one whose messages are asked again at the start, at their pace.
+    every message, ``replay`` one whose messages are asked again at the start, at their pace. ``advertise`` says in the
+    local network, by DNS-SD, that the bridge is here.
     """
 
     allow: tuple[Network, ...] = ()
@@ -48,6 +50,7 @@ class BridgeSettings:
     tokens_per_hour: int | None = None
     record: Path | None = None
     replay: Path | None = None
+    advertise: bool = False
     instruments: Instruments = field(default_factory=Instruments)
 
     def allows(self, host: str) -> bool:
@@ -91,6 +94,7 @@ async def _run(listen: Endpoint, out: Path, url: str | None, api_key: str | None
         shown = f"[{host}]" if ":" in host else host
         print(f"listening on osc.udp://{shown}:{port}", flush=True)
         print(f"listening on osc.tcp://{shown}:{port}", flush=True)
+        print(f"described at http://{shown}:{port}/", flush=True)
         await stop.wait()
 
 
@@ -120,6 +124,8 @@ async def serve_osc(
             messages = await asyncio.to_thread(read_recording, settings.replay)
             replaying = asyncio.create_task(replay(messages, sockets.receive))
             stack.callback(replaying.cancel)
+        if settings.advertise:
+            await stack.enter_async_context(advertised(*endpoint))
         yield endpoint
 
 

@@ -70,6 +70,7 @@ def serve(host: str, port: int, db: str, engine: str, data: Path | None, deadlin
 @click.option("--tokens-per-hour", type=click.IntRange(0), help="What all clients together may spend in an hour.")
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Log every message to this file.")
 @click.option("--replay", type=click.Path(dir_okay=False, path_type=Path), help="Ask again what such a log was asked.")
+@click.option("--advertise/--no-advertise", default=True, show_default=True, help="Be found in the local network.")
 @click.option("--play", type=click.Choice(["none", "jack", "portaudio"]), default="none", show_default=True)
 @click.option("--clock", type=click.Choice(["own", "link", "midi", "jack"]), default="own", show_default=True)
 @click.option("--bpm", default=120.0, show_default=True, help="Tempo of our own clock, and of a Link session of one.")
@@ -87,6 +88,7 @@ def bridge(
     tokens_per_hour: int | None,
     record: Path | None,
     replay: Path | None,
+    advertise: bool,
     play: str,
     clock: str,
     bpm: float,
@@ -106,6 +108,7 @@ def bridge(
                 tokens_per_hour=tokens_per_hour,
                 record=record,
                 replay=replay,
+                advertise=advertise,
                 instruments=Instruments(
                     play=play,  # type: ignore[arg-type]  # click has checked the choice.
                     clock=clock,  # type: ignore[arg-type]  # The same.
