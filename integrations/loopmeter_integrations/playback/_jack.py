@@ -39,8 +39,8 @@ class JackOutput:
             import jack
         except (ImportError, OSError) as error:  # OSError: libjack itself is missing.
             raise OutputError(
-                f"expected JACK-Client and libjack, found: {error}; install them with: pip install 'loopmeter[osc,play]' "
-                "and, on Debian, apt-get install libjack-jackd2-0"
+                f"expected JACK-Client and libjack, found: {error}; install them with: "
+                "pip install 'loopmeter[osc,play]' and, on Debian, apt-get install libjack-jackd2-0"
             ) from error
         self._jack = jack
         try:

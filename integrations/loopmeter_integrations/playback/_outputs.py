@@ -70,8 +70,8 @@ class PortAudioOutput:
             import sounddevice
         except (ImportError, OSError) as error:  # OSError: PortAudio itself is missing.
             raise OutputError(
-                f"expected sounddevice and PortAudio, found: {error}; install them with: pip install 'loopmeter[osc,play]' "
-                "and, on Debian, apt-get install libportaudio2"
+                f"expected sounddevice and PortAudio, found: {error}; install them with: "
+                "pip install 'loopmeter[osc,play]' and, on Debian, apt-get install libportaudio2"
             ) from error
         self.rate_hz = rate_hz
         self._block = block
