@@ -97,7 +97,7 @@ def test_every_answer_of_a_request_is_in_the_table() -> None:
 
 def test_the_options_are_all_the_fields_of_a_request() -> None:
     positional = {"prompt", "tempo_bpm", "bars", "key", "quality"}
-    assert OPTIONS.keys() - {"max_tokens", "reply_port"} == LoopRequest.model_fields.keys() - positional
+    assert OPTIONS.keys() - {"max_tokens", "reply_port", "fade_s"} == LoopRequest.model_fields.keys() - positional
 
 
 def test_the_documented_tables_are_those_of_the_code() -> None:

@@ -17,6 +17,7 @@ from loopmeter import LoopRequest, Problem
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_engine.testing import make_all
 from loopmeter_integrations.osc._bridge import RUNNING_MAX_PER_CLIENT
+from loopmeter_integrations.osc._work import request_options
 
 ONE_BAR = LoopRequest(prompt="drums", tempo_bpm=120, bars=1, key="Am")
 
@@ -86,6 +87,27 @@ async def test_options_reach_the_request(tmp_path: Path) -> None:
     request = ONE_BAR.model_copy(update={"seed": 7, "layers": ("drums", "bass"), "beats_per_bar": 3})
     with wave.open(str(ready[2])) as wav:
         assert wav.readframes(10**6) == b"".join(chunk.pcm for chunk in make_all(FakeEngine(), request))
+
+
+def test_lists_are_written_in_one_string() -> None:
+    options = request_options({"key": "", "sections": "the intro 1 0.3, verse 3", "tracks": "bass, drums", "id": "a"})
+    request = LoopRequest(prompt="drums", **options)
+    assert request.sections is not None
+    assert [(part.name, part.bars, part.energy) for part in request.sections] == [
+        ("the intro", 1, 0.3),
+        ("verse", 3, None),
+    ]
+    assert request.tracks == ("bass", "drums")
+
+
+@asynchronous
+async def test_a_section_without_bars_is_named(tmp_path: Path) -> None:
+    async with bridge_and_peer(tmp_path) as (_, peer, gateway):
+        peer.ask_loop("b", "drums", 4, "sections", "intro, verse 3")
+        answer = await peer.heard()
+        assert answer[:3] == ("/loopmeter/error", "b", "bad_arguments")
+        assert "sections.0.bars: expected a value" in str(answer[3])
+        assert gateway.sent == []
 
 
 @asynchronous

@@ -5,6 +5,7 @@
 loops over the SDK, and ``_server.py`` has the sockets.
 """
 
+from loopmeter_integrations.osc._instruments import Instruments
 from loopmeter_integrations.osc._server import (
     BridgeError,
     BridgeSettings,
@@ -14,4 +15,4 @@ from loopmeter_integrations.osc._server import (
     serve_osc,
 )
 
-__all__ = ["BridgeError", "BridgeSettings", "parse_listen", "parse_networks", "run", "serve_osc"]
+__all__ = ["BridgeError", "BridgeSettings", "Instruments", "parse_listen", "parse_networks", "run", "serve_osc"]

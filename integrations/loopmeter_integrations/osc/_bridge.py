@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from loopmeter import AsyncLoopmeter, ConnectionFailed, LoopmeterError
+from loopmeter_integrations.clocks import OwnClock
 from loopmeter_integrations.osc import _work
 from loopmeter_integrations.osc._addresses import (
     PORT_MAX,
@@ -31,6 +32,7 @@ from loopmeter_integrations.osc._codec import Argument, Message, Unreadable, dec
 from loopmeter_integrations.osc._limits import MESSAGES_PER_S_IN_ALL, MessageRate, SpendingCaps
 from loopmeter_integrations.osc._refusals import Refusal, explain
 from loopmeter_integrations.osc._schedule import Schedule, TooFarAhead, TooManyHeld
+from loopmeter_integrations.osc._stage import Stage, Told
 from loopmeter_integrations.osc._table import ERROR, REPLIES, REQUESTS
 
 RUNNING_MAX_PER_CLIENT = 8
@@ -42,6 +44,8 @@ PROBE_EVERY = 5  # Heartbeats between two looks at the gateway.
 # Less is the time that a message takes anyway; more is a sender whose clock was never set.
 LATE_S_MIN, LATE_S_MAX = 0.01, 3600.0
 _ERROR_CHARACTERS_MAX = 1000
+
+LOOP = "/loopmeter/loop"
 
 AtOnce = Callable[[Client, str, dict[str, Value]], None]
 
@@ -68,6 +72,7 @@ class Bridge:
         send: Callable[[bytes, Client], None],
         *,
         caps: SpendingCaps | None = None,
+        stage: Callable[[Told], Stage] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -83,17 +88,22 @@ class Bridge:
         self._subscriptions = Subscriptions()
         self._heart: asyncio.Task[None] | None = None
         self._gateway = "up"
+        self._closed = False
+        self._stage = (stage or own_clock_alone)(self)
+        self._pulse: asyncio.Task[None] | None = None
         self._at_once: dict[str, AtOnce] = {
             "/loopmeter/cancel": self._cancel,
             "/loopmeter/subscribe": self._subscribe,
+            **self._stage.at_once,
         }
+        self._stage.start()
 
     def receive(self, packet: bytes, sender: Client) -> None:
         """Take a packet. Never raises, never waits."""
         for element in decode_datagram(packet):
             arguments = element.arguments if isinstance(element, Message) else (element.first,)
             told = _told_id(arguments)
-            error = partial(self._error, _told_client(sender, arguments), told or "")
+            error = partial(self.error, _told_client(sender, arguments), told or "")
             if not self._admit(sender):
                 if self._rate_of_client.may_complain(sender, self._loop.time()):
                     error("rate_limited", "expected fewer messages a second; send the rest again later")
@@ -110,7 +120,7 @@ class Bridge:
                 continue
             if LATE_S_MIN <= late_s <= LATE_S_MAX and element.address in REQUESTS:
                 client = _told_client(sender, arguments)
-                self._reply(client, told or "", "/loopmeter/late", element.address, late_s * 1000)
+                self.reply(client, told or "", "/loopmeter/late", element.address, late_s * 1000)
 
     def forget(self, client: Client) -> None:
         """The client has gone: cancel what it asked for, and tell it nothing more."""
@@ -120,8 +130,12 @@ class Bridge:
                 running.task.cancel()
 
     async def close(self) -> None:
-        """Drop what waits, cancel what runs, and give the gateway a few seconds to hear of it."""
+        """Drop what waits, cancel what runs, and give the gateway a few seconds to hear of it. Once is enough."""
+        if self._closed:
+            return
+        self._closed = True
         self._schedule.close()
+        self._stage.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -132,7 +146,7 @@ class Bridge:
         return self._rate_of_client.admit(sender, now_s) and self._rate_of_all.admit("all", now_s)
 
     def _handle(self, message: Message, sender: Client) -> None:
-        error = partial(self._error, _told_client(sender, message.arguments), _told_id(message.arguments) or "")
+        error = partial(self.error, _told_client(sender, message.arguments), _told_id(message.arguments) or "")
         request = REQUESTS.get(message.address)
         if request is None:
             if message.address in REPLIES:  # Another bridge's answer. Answering it would never end.
@@ -166,9 +180,10 @@ class Bridge:
                 f"expected at most {RUNNING_MAX_PER_CLIENT} requests at once from a client and {LOOPS_MAX_OF[address]} "
                 f"{address} in all, found {of_client} and {loops}; wait for one to end",
             )
-        reply = partial(self._reply, client, own_id)
-        work = _work.Work(self._client, client, self._caps, self._folder, values, reply)
-        running = self._running[key] = _Running(work, self._spawn(self._run(key, work)))
+        reply = partial(self.reply, client, own_id)
+        made = partial(self._stage.made, client, own_id)
+        work = _work.Work(self._client, client, self._caps, self._folder, values, reply, made)
+        running = self._running[key] = _Running(work, self.spawn(self._run(key, work)))
         # A task that is cancelled before its first step never reaches its own finally.
         running.task.add_done_callback(lambda _: self._end(key, running))
 
@@ -180,21 +195,23 @@ class Bridge:
         # Whatever goes wrong, the client hears of it, and the bridge serves on.
         except Exception as error:
             self._gateway = "down" if isinstance(error, ConnectionFailed) else self._gateway
-            self._error(client, own_id, *explain(error))
+            self.error(client, own_id, *explain(error))
         finally:
             self._running.pop(key, None)
+            if address == LOOP:
+                self._stage.not_made(client, own_id)
 
     def _end(self, key: tuple[Client, str, str], running: _Running) -> None:
         if self._running.get(key) is running:
             del self._running[key]
 
     def _cancel(self, client: Client, own_id: str, _: dict[str, Value]) -> None:
-        running = self._running.get((client, "/loopmeter/loop", own_id))
+        running = self._running.get((client, LOOP, own_id))
         if running is None:
             raise Refusal("unknown_id", f"expected the id of a loop in the making, found {own_id!r}")
         if not running.work.cancel_wanted:
             running.work.cancel_wanted = True
-            self._spawn(self._run_cancel(client, own_id, running.work))
+            self.spawn(self._run_cancel(client, own_id, running.work))
 
     async def _run_cancel(self, client: Client, own_id: str, work: _work.Work) -> None:
         try:
@@ -202,7 +219,7 @@ class Bridge:
         # As in _run.
         except Exception as error:
             work.cancel_wanted = False
-            self._error(client, own_id, *explain(error))
+            self.error(client, own_id, *explain(error))
 
     def _subscribe(self, client: Client, own_id: str, values: dict[str, Value]) -> None:
         topic, lease_s = values["topic"], min(float(values["lease_s"]), LEASE_S_MAX)
@@ -215,17 +232,21 @@ class Bridge:
             self._subscriptions.lease(topic, client, own_id, now_s + lease_s, now_s)
         except TooManySubscriptions as refusal:
             raise Refusal("busy", str(refusal)) from refusal
-        self._reply(client, own_id, "/loopmeter/subscribed", topic, lease_s)
+        self.reply(client, own_id, "/loopmeter/subscribed", topic, lease_s)
         if self._heart is None or self._heart.done():
-            self._heart = self._spawn(self._beat())
+            self._heart = self.spawn(self._beat())
+        if topic == "beat" and (self._pulse is None or self._pulse.done()):
+            self._pulse = self.spawn(self._stage.beat())
 
     async def _beat(self) -> None:
         """The heart beats as long as somebody listens."""
         for count in itertools.count():
             if not len(self._subscriptions):
+                if self._pulse is not None:
+                    self._pulse.cancel()
                 return
             if count % PROBE_EVERY == 0:
-                self._spawn(self._probe())
+                self.spawn(self._probe())
             self.tell("heartbeat", "/loopmeter/heartbeat", count, len(self._running), self._gateway)
             await asyncio.sleep(HEARTBEAT_S)
 
@@ -236,26 +257,35 @@ class Bridge:
         except LoopmeterError as error:
             self._gateway = "down" if isinstance(error, ConnectionFailed) else "up"
 
+    def is_making(self, client: Client, own_id: str) -> bool:
+        """Whether a loop is in the making under this id."""
+        return (client, LOOP, own_id) in self._running
+
     def tell(self, topic: Topic, address: str, *values: Value) -> None:
         """Tell everybody who has subscribed to the topic."""
         for client, own_id in self._subscriptions.of(topic, self._loop.time()):
-            self._reply(client, own_id, address, *values)
+            self.reply(client, own_id, address, *values)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _reply(self, client: Client, own_id: str, address: str, *values: Value) -> None:
+    def reply(self, client: Client, own_id: str, address: str, *values: Value) -> None:
         self._send(encode_reply(address, (own_id, *values)), client)
 
-    def _error(self, client: Client, own_id: str, code: str, message: str) -> None:
+    def error(self, client: Client, own_id: str, code: str, message: str) -> None:
         log.info("error to %s, id %r: %s: %s", client, own_id, code, message)
-        self._reply(client, own_id, ERROR, code, message[:_ERROR_CHARACTERS_MAX])
+        self.reply(client, own_id, ERROR, code, message[:_ERROR_CHARACTERS_MAX])
 
 
-LOOPS_MAX_OF = {address: LOOPS_MAX if address == "/loopmeter/loop" else RUNNING_MAX for address in REQUESTS}
+def own_clock_alone(told: Told) -> Stage:
+    """A stage without an output."""
+    return Stage(told, OwnClock(120.0, time.monotonic()), beats_per_bar=4)
+
+
+LOOPS_MAX_OF = {address: LOOPS_MAX if address == LOOP else RUNNING_MAX for address in REQUESTS}
 
 
 def _told_id(arguments: Sequence[Argument]) -> str | None:

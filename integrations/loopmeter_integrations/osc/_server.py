@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,7 +18,9 @@ from loopmeter import AsyncLoopmeter, LoopmeterError
 from loopmeter_integrations.osc._bridge import Bridge
 from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile
+from loopmeter_integrations.osc._instruments import Instruments
 from loopmeter_integrations.osc._limits import SpendingCaps
+from loopmeter_integrations.osc._query import advertised
 from loopmeter_integrations.osc._recording import Recorder, read_recording, replay
 from loopmeter_integrations.osc._tcp import Connections
 
@@ -39,7 +41,8 @@ class BridgeSettings:
     """What may be chosen. ``None`` is no limit, no recording. ``allow`` are the networks that may ask; empty is all.
 
     ``tokens_per_hour`` is for all clients together, ``tokens_per_client_hour`` for each. ``record`` is a file that gets
-    every message, ``replay`` one whose messages are asked again at the start, at their pace.
+    every message, ``replay`` one whose messages are asked again at the start, at their pace. ``advertise`` says in the
+    local network, by DNS-SD, that the bridge is here.
     """
 
     allow: tuple[Network, ...] = ()
@@ -47,6 +50,8 @@ class BridgeSettings:
     tokens_per_hour: int | None = None
     record: Path | None = None
     replay: Path | None = None
+    advertise: bool = False
+    instruments: Instruments = field(default_factory=Instruments)
 
     def allows(self, host: str) -> bool:
         """Whether a message from ``host``, a numerical address, is heard."""
@@ -75,6 +80,7 @@ def run(
     Raises:
         BridgeError: the address cannot be used, or the folder cannot be written.
         BadRecording: there is nothing to replay.
+        ClockError, OutputError: the clock or the output is missing.
     """
     asyncio.run(_run(parse_listen(listen, allow_remote=allow_remote), out, url, api_key, settings or BridgeSettings()))
 
@@ -88,6 +94,7 @@ async def _run(listen: Endpoint, out: Path, url: str | None, api_key: str | None
         shown = f"[{host}]" if ":" in host else host
         print(f"listening on osc.udp://{shown}:{port}", flush=True)
         print(f"listening on osc.tcp://{shown}:{port}", flush=True)
+        print(f"described at http://{shown}:{port}/", flush=True)
         await stop.wait()
 
 
@@ -110,13 +117,15 @@ async def serve_osc(
             stack.callback(recorder.close)
         sockets = _Sockets(settings, recorder)
         caps = SpendingCaps(settings.tokens_per_client_hour, settings.tokens_per_hour)
-        bridge = Bridge(client, out, sockets.send, caps=caps)
+        bridge = Bridge(client, out, sockets.send, caps=caps, stage=settings.instruments.stage)
         stack.push_async_callback(bridge.close)
         endpoint = await stack.enter_async_context(sockets.listen(bridge, listen))
         if settings.replay is not None:
             messages = await asyncio.to_thread(read_recording, settings.replay)
             replaying = asyncio.create_task(replay(messages, sockets.receive))
             stack.callback(replaying.cancel)
+        if settings.advertise:
+            await stack.enter_async_context(advertised(*endpoint))
         yield endpoint
 
 

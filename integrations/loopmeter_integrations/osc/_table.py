@@ -53,6 +53,8 @@ _LOOP = (
     Parameter("key", "s"),
     Parameter("quality", "s"),
 )
+_DECK = Parameter("deck", "i")
+_WHEN = Parameter("when", "s")
 
 OPTIONS: dict[str, Parameter] = {
     option.name: option
@@ -65,12 +67,31 @@ OPTIONS: dict[str, Parameter] = {
         Parameter("steps", "i", "denoising steps, 1 to 100"),
         Parameter("guidance", "f", "how closely the sound follows the prompt, 0 to 10"),
         Parameter("midi_base64", "s", "a Standard MIDI File to play, in base64; it must fit the datagram"),
+        Parameter("chords", "s", "one a bar, as `Am F C G`, or several, as `Am F | C G`"),
+        Parameter("swing", "f", "0 to 1; 1 is a full triplet"),
+        Parameter("density", "f", "few or many notes, 0 to 1"),
+        Parameter("intensity", "f", "soft or hard, 0 to 1"),
+        Parameter("sections", "s", "a whole piece: name, bars and, if you like, energy, as `intro 4 0.3, verse 8`"),
+        Parameter("task", "s", "what an engine that can do more than make loops should do, as `repaint`"),
+        Parameter("lyrics", "s", "what is sung, where the engine sings"),
+        Parameter("language", "s", "of the lyrics, as `en`"),
+        Parameter("source_audio_base64", "s", "a WAV, FLAC or Ogg file in base64; it must fit the packet"),
+        Parameter("reference_audio_base64", "s", "the same, for its timbre alone"),
+        Parameter("cover_strength", "f", "how closely a cover follows its source, 0 to 1"),
+        Parameter("repaint_from_beat", "f", "where a repaint begins"),
+        Parameter("repaint_to_beat", "f", "where a repaint ends"),
+        Parameter("track", "s", "the one to extract or to add, as `bass`"),
+        Parameter("tracks", "s", "those to complete, with commas between"),
+        Parameter("lora", "s", "the name of a style that the engine has"),
+        Parameter("shift", "f", "of the engine's noise schedule, 1 to 5"),
+        Parameter("conform", "i", "1: measure the beats of what came out, and place them on the grid"),
         Parameter("max_tokens", "i", "refuse when the price is higher; nothing is charged then"),
+        Parameter("fade_s", "f", "how long a change fades, up to its boundary; 0.005 unless told, at most 30"),
         Parameter("reply_port", "i", "answer to this UDP port of the sender's host, not to the port it sent from"),
     )
 }
-_LOOP_OPTIONS = tuple(OPTIONS)
-_QUOTE_OPTIONS = tuple(name for name in OPTIONS if name != "max_tokens")
+_LOOP_OPTIONS = tuple(name for name in OPTIONS if name != "fade_s")
+_QUOTE_OPTIONS = tuple(name for name in _LOOP_OPTIONS if name != "max_tokens")
 
 REQUESTS: dict[str, Request] = {
     request.address: request
@@ -103,11 +124,56 @@ REQUESTS: dict[str, Request] = {
             "How many tokens are left?",
         ),
         Request(
+            "/loopmeter/play",
+            (ID, _DECK, Parameter("loop", "s"), _WHEN),
+            ("fade_s", "reply_port"),
+            ("/loopmeter/waiting", "/loopmeter/scheduled", "/loopmeter/started", "/loopmeter/replaced"),
+            "Play a loop on a deck, 1 to 8. `loop` is the id that you asked for it under, also while it is in the "
+            "making, or the name of its WAV file. `when` is `now`, `beat`, `bar`, or a number of bars such as "
+            "`4 bars`. A loop that comes late starts at the next boundary; what plays goes on until then.",
+        ),
+        Request(
+            "/loopmeter/swap",
+            (ID, _DECK, Parameter("loop", "s"), _WHEN),
+            ("fade_s", "reply_port"),
+            ("/loopmeter/waiting", "/loopmeter/scheduled", "/loopmeter/started", "/loopmeter/replaced"),
+            "The same, where something plays already.",
+        ),
+        Request(
+            "/loopmeter/stop",
+            (ID, _DECK, _WHEN),
+            ("fade_s", "reply_port"),
+            ("/loopmeter/scheduled", "/loopmeter/stopped", "/loopmeter/replaced"),
+            "Stop a deck.",
+        ),
+        Request(
+            "/loopmeter/gain",
+            (ID, _DECK, Parameter("gain", "f"), Parameter("ramp_s", "f")),
+            ("reply_port",),
+            ("/loopmeter/gain",),
+            "Change the gain of a deck, a factor of 0 to 4, over `ramp_s` seconds.",
+        ),
+        Request(
+            "/loopmeter/clock",
+            (ID,),
+            ("reply_port",),
+            ("/loopmeter/clock",),
+            "Which beat is it?",
+        ),
+        Request(
+            "/loopmeter/tempo",
+            (ID, Parameter("bpm", "f")),
+            ("reply_port",),
+            ("/loopmeter/clock",),
+            "Change the tempo of our own clock, or of the Link session.",
+        ),
+        Request(
             "/loopmeter/subscribe",
             (ID, Parameter("topic", "s"), Parameter("lease_s", "f")),
             ("reply_port",),
-            ("/loopmeter/subscribed", "/loopmeter/heartbeat"),
-            "Be told about a topic, `heartbeat`, until the lease runs out; ask again to renew it, with 0 to end it.",
+            ("/loopmeter/subscribed", "/loopmeter/heartbeat", "/loopmeter/beat"),
+            "Be told about a topic until the lease runs out: `heartbeat`, `beat`, or `decks` for everything that "
+            "starts and stops. Ask again to renew it, with 0 to end it.",
         ),
     )
 }
@@ -168,6 +234,46 @@ REPLIES: dict[str, Reply] = {
             "Once a second: `running` requests are in the making, the gateway was last found `up` or `down`.",
         ),
         Reply(
+            "/loopmeter/beat",
+            (ID, Parameter("bar", "i"), Parameter("beat", "i"), Parameter("bpm", "f")),
+            "Beat `beat` of bar `bar` begins, both counted from 0.",
+        ),
+        Reply(
+            "/loopmeter/waiting",
+            (ID, _DECK, Parameter("loop", "s")),
+            "The loop is in the making; it will be scheduled when it is ready.",
+        ),
+        Reply(
+            "/loopmeter/scheduled",
+            (ID, _DECK, Parameter("beat", "f"), Parameter("in_s", "f")),
+            "It will happen at `beat` of the clock, in `in_s` seconds. Comes again if the clock jumps.",
+        ),
+        Reply(
+            "/loopmeter/started",
+            (ID, _DECK, Parameter("beat", "f"), Parameter("wav", "s")),
+            "The loop `wav` starts at `beat`, now.",
+        ),
+        Reply(
+            "/loopmeter/stopped",
+            (ID, _DECK, Parameter("beat", "f")),
+            "The deck falls silent at `beat`, now.",
+        ),
+        Reply(
+            "/loopmeter/replaced",
+            (ID, _DECK),
+            "It will not happen: another change for the same deck came before it.",
+        ),
+        Reply(
+            "/loopmeter/gain",
+            (ID, _DECK, Parameter("gain", "f")),
+            "The deck is on its way to this gain.",
+        ),
+        Reply(
+            "/loopmeter/clock",
+            (ID, Parameter("source", "s"), Parameter("bpm", "f"), Parameter("beat", "f"), Parameter("peers", "i")),
+            "The clock is `own`, `link`, `midi` or `jack`; 0 bpm is a clock that stands still.",
+        ),
+        Reply(
             "/loopmeter/late",
             (ID, Parameter("address", "s"), Parameter("late_ms", "f")),
             "The time tag of a message for `address` had passed by `late_ms`, so it runs at once.",
@@ -186,6 +292,8 @@ ERROR_CODES: dict[str, str] = {
     "malformed": "the datagram is not OSC, or carries argument types other than i, f, s",
     "duplicate_id": "a request with this id still runs for this client",
     "unknown_id": "no loop runs under this id for this client",
+    "nothing_plays": "nothing plays on the deck",
+    "no_output": "the bridge has no output to play through",
     "busy": "too many requests run at once, for this client or in all",
     "rate_limited": "too many messages a second",
     "time_tag": "the bundle's time tag is too far ahead, or too many messages wait already",

@@ -1,4 +1,7 @@
-"""OSC over TCP, on the same port number as UDP. A connection is a client: when it ends, what it asked for ends too."""
+"""OSC over TCP, on the same port number as UDP. A connection is a client: when it ends, what it asked for ends too.
+
+HTTP on the same port is answered with the description of the bridge.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Protocol
 
 from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._framing import BadFrame, Deframer, frame, framing_of
+from loopmeter_integrations.osc._query import REQUEST_BYTES_MAX, answer, is_http
 
 CONNECTIONS_MAX = 256
 UNREAD_BYTES_MAX = 2**20  # Answers that a client leaves unread before it is cut off.
@@ -72,6 +76,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._deframer: Deframer | None = None
+        self._http: bytes | None = None
         self._silence: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -88,6 +93,9 @@ class _Connection(asyncio.Protocol):
         self._silence = asyncio.get_running_loop().call_later(FIRST_BYTE_S, self.end)
 
     def data_received(self, data: bytes) -> None:
+        if self._http is not None or (self._deframer is None and is_http(data[0])):
+            self._describe(data)
+            return
         if self._silence is not None:
             self._silence.cancel()
         if self._deframer is None:
@@ -105,6 +113,15 @@ class _Connection(asyncio.Protocol):
             return
         for packet in packets:
             self._connections.bridge.receive(packet, self._client)
+
+    def _describe(self, data: bytes) -> None:
+        """Collect the head of an HTTP request and answer it. What takes longer than the first byte may is cut off."""
+        self._http = (self._http or b"") + data
+        if b"\r\n\r\n" in self._http:
+            self._transport.write(answer(self._http, self._transport.get_extra_info("sockname")[1]))
+            self._transport.close()
+        elif len(self._http) > REQUEST_BYTES_MAX:
+            self.end()
 
     def connection_lost(self, _: Exception | None) -> None:
         if self._silence is not None:

@@ -26,6 +26,7 @@ from loopmeter import (
 from loopmeter_integrations.osc._addresses import Value
 from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile, open_files, safe_name
+from loopmeter_integrations.osc._library import MadeLoop
 from loopmeter_integrations.osc._limits import SpendingCaps
 from loopmeter_integrations.osc._table import PROTOCOL
 
@@ -39,7 +40,7 @@ class Work:
     """One request in the making. ``reply`` takes an address and the values behind the id.
 
     ``cancel_wanted`` is set by a cancel; ``job`` is known from the moment that the gateway has accepted the loop.
-    ``payer`` is whose spending is capped.
+    ``payer`` is whose spending is capped; ``made`` is called when the files are there.
     """
 
     client: AsyncLoopmeter
@@ -48,6 +49,7 @@ class Work:
     folder: Path
     values: Mapping[str, Value]
     reply: Callable[..., None]
+    made: Callable[[MadeLoop], None]
     cancel_wanted: bool = False
     job: str | None = None
     tokens_charged: int = 0
@@ -65,7 +67,7 @@ async def balance(work: Work) -> None:
 
 
 async def quote(work: Work) -> None:
-    priced = await work.client.quote(_prompt(work), **_options(work))
+    priced = await work.client.quote(_prompt(work), **request_options(work.values))
     work.reply("/loopmeter/quoted", priced.tokens, priced.frames, priced.chunks)
 
 
@@ -87,7 +89,7 @@ async def _make(work: Work, wav: AtomicFile, midi: AtomicFile) -> None:
     if limit is None and not work.caps.any:
         await _stream(work, wav, midi, None)
         return
-    priced = await work.client.quote(_prompt(work), **_options(work))
+    priced = await work.client.quote(_prompt(work), **request_options(work.values))
     if isinstance(limit, int) and priced.tokens > limit:
         raise BudgetExceeded(priced.tokens, limit)
     minute = work.caps.reserve(work.payer, priced.tokens, time.monotonic())
@@ -101,7 +103,7 @@ async def _stream(work: Work, wav: AtomicFile, midi: AtomicFile, priced: Quote |
     if work.cancel_wanted:
         work.reply("/loopmeter/cancelled", 0)
         return
-    async with work.client.loops.stream(_prompt(work), quote=priced, **_options(work)) as stream:
+    async with work.client.loops.stream(_prompt(work), quote=priced, **request_options(work.values)) as stream:
         started = stream.started
         work.job = started.job
         work.reply("/loopmeter/accepted", started.job, await _price(work.client, started))
@@ -118,6 +120,8 @@ async def _stream(work: Work, wav: AtomicFile, midi: AtomicFile, priced: Quote |
     wav_path = await asyncio.to_thread(wav.commit, f"{name}.wav")
     midi_path = await asyncio.to_thread(midi.commit, f"{name}.mid")
     bpm = work.values["bpm"]
+    beats = int(work.values["bars"]) * int(work.values.get("beats_per_bar", 4))
+    work.made(MadeLoop(wav_path, beats))
     work.reply("/loopmeter/ready", str(wav_path), str(midi_path), started.frames, bpm, stream.tokens_charged)
 
 
@@ -147,18 +151,29 @@ def _prompt(work: Work) -> str:
     return str(work.values["prompt"])
 
 
-def _options(work: Work) -> dict[str, Any]:
+def request_options(values: Mapping[str, Value]) -> dict[str, Any]:
     """The keyword arguments of the SDK. It checks them and names what is wrong, as for every caller."""
     options: dict[str, Any] = {
         FIELD_OF_ARGUMENT.get(name, name): value
-        for name, value in work.values.items()
+        for name, value in values.items()
         if name not in _NOT_OF_THE_REQUEST and name != "prompt"
     }
     assert options.keys() <= LoopRequest.model_fields.keys()
     options["key"] = options["key"] or None
-    if "layers" in options:
-        options["layers"] = tuple(layer.strip() for layer in options["layers"].split(","))
+    for name in ("layers", "tracks"):
+        if name in options:
+            options[name] = tuple(part.strip() for part in options[name].split(","))
+    if "sections" in options:
+        options["sections"] = tuple(_section(part) for part in options["sections"].split(","))
     return options
+
+
+def _section(text: str) -> dict[str, str]:
+    """``verse 8 0.5``: a name of any words, bars, and energy if there is a second number. The SDK checks them."""
+    words = text.split()
+    numbers = [word for word in words[1:] if word.replace(".", "", 1).isdigit()][-2:]
+    fields = dict(zip(("bars", "energy"), numbers, strict=False))
+    return {"name": " ".join(words[: len(words) - len(numbers)]), **fields}
 
 
 def _header(started: StreamStarted) -> bytes:

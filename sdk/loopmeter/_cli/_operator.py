@@ -70,6 +70,14 @@ def serve(host: str, port: int, db: str, engine: str, data: Path | None, deadlin
 @click.option("--tokens-per-hour", type=click.IntRange(0), help="What all clients together may spend in an hour.")
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Log every message to this file.")
 @click.option("--replay", type=click.Path(dir_okay=False, path_type=Path), help="Ask again what such a log was asked.")
+@click.option("--advertise/--no-advertise", default=True, show_default=True, help="Be found in the local network.")
+@click.option("--play", type=click.Choice(["none", "jack", "portaudio"]), default="none", show_default=True)
+@click.option("--clock", type=click.Choice(["own", "link", "midi", "jack"]), default="own", show_default=True)
+@click.option("--bpm", default=120.0, show_default=True, help="Tempo of our own clock, and of a Link session of one.")
+@click.option("--beats-per-bar", type=click.IntRange(1, 16), default=4, show_default=True)
+@click.option("--device", help="PortAudio's output device; default: the system's.")
+@click.option("--jack-server", help="Name of the JACK server; default: the default one.")
+@click.option("--latency-ms", type=click.FloatRange(0, 1000), default=0.0, help="What the hardware adds after JACK.")
 def bridge(
     listen: str,
     out: Path,
@@ -80,10 +88,18 @@ def bridge(
     tokens_per_hour: int | None,
     record: Path | None,
     replay: Path | None,
+    advertise: bool,
+    play: str,
+    clock: str,
+    bpm: float,
+    beats_per_bar: int,
+    device: str | None,
+    jack_server: str | None,
+    latency_ms: float,
 ) -> None:
-    """Answer OSC messages with loops, until SIGINT or SIGTERM."""
-    with needs("osc"):
-        from loopmeter_integrations.osc import BridgeSettings, parse_networks, run
+    """Answer OSC messages with loops, and play them in time, until SIGINT or SIGTERM."""
+    with needs("osc" if play == "none" else "osc,play"):
+        from loopmeter_integrations.osc import BridgeSettings, Instruments, parse_networks, run
 
         try:
             settings = BridgeSettings(
@@ -92,6 +108,16 @@ def bridge(
                 tokens_per_hour=tokens_per_hour,
                 record=record,
                 replay=replay,
+                advertise=advertise,
+                instruments=Instruments(
+                    play=play,  # type: ignore[arg-type]  # click has checked the choice.
+                    clock=clock,  # type: ignore[arg-type]  # The same.
+                    tempo_bpm=bpm,
+                    beats_per_bar=beats_per_bar,
+                    device=device,
+                    jack_server=jack_server,
+                    latency_s=latency_ms / 1000,
+                ),
             )
             gateway, key = url_or_environment(url), api_key_or_environment(None)
             run(listen, out, gateway, key, allow_remote=allow_remote, settings=settings)

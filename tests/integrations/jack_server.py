@@ -1,0 +1,112 @@
+"""A real JACK server on its dummy driver, under a name of its own, and a client that records."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from loopmeter_integrations.playback import FrameTimes
+from loopmeter_integrations.playback._mixer import Frames
+
+RATE_HZ = 48_000
+PERIOD = 2048  # Large, for machines that do other things too.
+
+needs_jack = pytest.mark.skipif(shutil.which("jackd") is None, reason="needs jackd2")
+
+
+@contextlib.contextmanager
+def jack_server(name: str) -> Iterator[str]:
+    """The server's name, once it takes clients."""
+    import jack
+
+    command = ["jackd", "-r", "-n", name, "-d", "dummy", "-r", str(RATE_HZ), "-p", str(PERIOD)]
+    quiet = {"JACK_NO_AUDIO_RESERVATION": "1"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, **quiet)
+    )
+    try:
+        until_s = time.monotonic() + 20
+        while True:
+            try:
+                jack.Client("probe", servername=name, no_start_server=True).close()
+                break
+            except jack.JackOpenError:
+                assert process.poll() is None, "jackd ended"
+                assert time.monotonic() < until_s, "jackd does not take clients"
+                time.sleep(0.05)
+        yield name
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+class Recorder:
+    """Keeps what ``source``'s first port plays, with the server's frame numbers."""
+
+    def __init__(self, server: str, source: str) -> None:
+        import jack
+
+        self._client = jack.Client("recorder", servername=server, no_start_server=True)
+        self._port = self._client.inports.register("in")
+        self._blocks: list[tuple[int, Frames]] = []
+        self._cycles: list[tuple[int, float]] = []
+        self._source = source
+        self._xruns: list[int] = []
+        self._client.set_process_callback(self._process)
+        self._client.set_xrun_callback(self._xrun)
+
+    def _process(self, count: int) -> None:
+        now_s = time.monotonic() - self._client.frames_since_cycle_start / RATE_HZ
+        frame = self._client.last_frame_time
+        self._cycles.append((frame, now_s))
+        self._blocks.append((frame, self._port.get_array().copy()))
+
+    def _xrun(self, _: float) -> None:
+        self._xruns.append(self._client.frame_time)
+
+    def __enter__(self) -> Recorder:
+        self._client.activate()
+        self._client.connect(f"{self._source}:out_1", self._port)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.deactivate()
+        self._client.close()
+
+    def sound(self) -> tuple[int, Frames]:
+        """The number of the first frame, and everything from there on without a hole."""
+        first = self._blocks[0][0]
+        length = self._blocks[-1][0] - first + PERIOD
+        sound = np.full(length, np.nan, np.float32)
+        for frame, block in self._blocks:
+            sound[frame - first : frame - first + len(block)] = block
+        return first, sound
+
+    def unbroken(self) -> list[Frames]:
+        """The stretches between cycles that the server itself lost, with three periods left out around each loss."""
+        first, sound = self.sound()
+        good = ~np.isnan(sound)
+        for frame in self._xruns:
+            good[max(0, frame - first - 2 * PERIOD) : frame - first + PERIOD] = False
+        for edge in np.flatnonzero(np.diff(good.astype(int))):
+            good[max(0, edge - PERIOD) : edge + 3 * PERIOD] = False
+        stretches = np.split(sound, np.flatnonzero(np.diff(good.astype(int))) + 1)
+        flags = np.split(good, np.flatnonzero(np.diff(good.astype(int))) + 1)
+        return [stretch for stretch, flag in zip(stretches, flags, strict=True) if flag[0]]
+
+    def time_of(self, frame: int) -> float:
+        """When the cycle of ``frame`` began plus the rest, by the earliest wake-ups of the whole recording."""
+        times = FrameTimes(RATE_HZ)
+        estimate = 0.0
+        for first, now_s in self._cycles:
+            estimate = times.asked(first, now_s) + (frame - first) / RATE_HZ
+            if first > frame:
+                break
+        return estimate
