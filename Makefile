@@ -70,12 +70,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 	fi
 	touch $@
 
-# The OSC bridge is tested against liblo's own oscsend and oscdump.
+# The tests talk to real peers: program and Debian package of each. All of them together take about 600 MB on disk;
+# what is there already is not installed again, and the tests of a program that is absent are skipped.
+PEERS := oscsend:liblo-tools pd:puredata-core sclang:supercollider-language chuck:chuck godot3-server:godot3-server \
+  mcs:mono-mcs mono:mono-runtime ardour7-new_session:ardour jackd:jackd2 hydrogen:hydrogen lua5.3:lua5.3 node:nodejs
 system-packages:
-	@if ! command -v oscsend >/dev/null || ! command -v oscdump >/dev/null; then \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && apt-get install -y -qq --no-install-recommends liblo-tools >/dev/null; \
-	  else \
-	    echo "oscsend and oscdump are missing (Debian: apt-get install liblo-tools); their tests will be skipped" >&2; \
-	  fi; \
+	@missing=; for peer in $(PEERS); do command -v "$${peer%%:*}" >/dev/null || missing="$$missing $${peer##*:}"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing for the tests:$$missing" >&2; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+	  echo "missing (Debian: apt-get install$$missing); their tests will be skipped" >&2; \
 	fi

@@ -12,7 +12,7 @@ from typing import Any, Never
 
 import click
 
-from loopmeter._cli import _account, _bake, _commands, _completion, _engines, _operator
+from loopmeter._cli import _account, _adapters, _bake, _commands, _completion, _engines, _operator
 from loopmeter._exceptions import (
     BudgetExceeded,
     ConnectionFailed,
@@ -139,6 +139,8 @@ for command in (
     _operator.bridge,
     _engines.engines,
     _engines.engine,
+    _adapters.adapters,
+    _adapters.adapter,
     _operator.admin,
 ):
     program.add_command(command)
