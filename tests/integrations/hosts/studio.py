@@ -92,13 +92,17 @@ def check_conversation(studio: Studio, lines: list[str], plain: Callable[[str], 
     (``long``) and cancels it at its first progress, and asks for a loop in the key of H (``bad``). A line is the
     answer's name below ``/loopmeter/`` and its arguments, with spaces between.
     """
-    heard: dict[tuple[str, str], list[list[str]]] = {}
-    for line in lines:
-        name, _, rest = plain(line).partition(" ")
-        own_id, _, values = rest.partition(" ")
-        heard.setdefault((name, own_id), []).append(values.split())
-
+    heard = _heard(lines, plain)
     assert heard["welcome", "h"][0][1:] == ["loopmeter", "1"]
+    ((code, *message),) = heard["error", "bad"]
+    assert code == "bad_arguments"
+    assert "key: expected a key such as" in " ".join(message).replace("\\", "")
+    check_made_and_cancelled(studio, lines, plain)
+
+
+def check_made_and_cancelled(studio: Studio, lines: list[str], plain: Callable[[str], str] = str.strip) -> None:
+    """The part of ``check_conversation`` that is about money and files."""
+    heard = _heard(lines, plain)
     frames, chunks = _length(ASKED)
     ((tokens, *length),) = heard["quoted", "q"]
     assert [whole(value) for value in length] == [frames, chunks]
@@ -113,16 +117,23 @@ def check_conversation(studio: Studio, lines: list[str], plain: Callable[[str], 
         assert wav.readframes(frames + 1) == b"".join(chunk.pcm for chunk in make_all(FakeEngine(), ASKED))
     assert Path(midi_path).read_bytes() == FakeEngine().score(ASKED).midi
     ((stopped_job, _),) = heard["accepted", "long"]
-    ((stopped_tokens,),) = heard["cancelled", "long"]
-    ((code, *message),) = heard["error", "bad"]
-    assert code == "bad_arguments"
-    assert "key: expected a key such as" in " ".join(message).replace("\\", "")
+    ((stopped_tokens, *_),) = heard["cancelled", "long"]
     with studio.client() as client:
         made, stopped = client.loops.get(job), client.loops.get(stopped_job)
     assert (made.state, made.tokens_charged) == ("completed", whole(tokens))
     assert stopped.state == "cancelled"
     assert 1 <= stopped.chunks_delivered < LONG_CHUNKS
     assert stopped.tokens_charged == whole(stopped_tokens) < stopped.tokens_quoted
+
+
+def _heard(lines: list[str], plain: Callable[[str], str]) -> dict[tuple[str, str], list[list[str]]]:
+    """The arguments of every answer, by its name and its id."""
+    heard: dict[tuple[str, str], list[list[str]]] = {}
+    for line in lines:
+        name, _, rest = plain(line).partition(" ")
+        own_id, _, values = rest.partition(" ")
+        heard.setdefault((name, own_id), []).append(values.split())
+    return heard
 
 
 def whole(value: str) -> int:
