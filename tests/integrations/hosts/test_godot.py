@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from gdtoolkit.parser import parser
-from tests.integrations.hosts.studio import ADDONS, ASKED, LONG_CHUNKS, Studio, needs, run_host, whole
+from tests.integrations.hosts.studio import ADDONS, ASKED, LONG_CHUNKS, Studio, run_host, whole
 
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_engine.testing import make_all

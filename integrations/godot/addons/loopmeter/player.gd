@@ -48,6 +48,7 @@ func ask(request: Dictionary) -> int:
 
 func stop() -> void:
 	_schedule.stop()
+	_sounds.clear()
 	for player in _players:
 		player.stop()
 
