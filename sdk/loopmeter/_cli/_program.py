@@ -11,7 +11,7 @@ from typing import Any, Never
 
 import click
 
-from loopmeter._cli import _account, _admin, _bake, _commands, _completion, _engines, _operator
+from loopmeter._cli import _account, _adapters, _admin, _bake, _commands, _completion, _engines, _operator
 from loopmeter._exceptions import (
     BudgetExceeded,
     ConnectionFailed,
@@ -140,5 +140,7 @@ for command in (
     _engines.engines,
     _engines.engine,
     _admin.admin,
+    _adapters.adapters,
+    _adapters.adapter,
 ):
     program.add_command(command)
