@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pygame
-from pygame._sdl2 import audio  # Marked as experimental by pygame; the only way to a callback.
+from pygame._sdl2 import audio, sdl2  # Marked as experimental by pygame; the only way to a callback.
 
 if TYPE_CHECKING:
     from loopmeter.adaptive._outputs import Render
@@ -19,11 +18,11 @@ class PygameOutput:
     """An SDL audio device. ``device`` is a name that SDL gives, ``None`` the machine's default.
 
     ``block_frames`` is what the device asks for at a time: less means that a change is heard sooner, more that a slow
-    machine keeps up. Call ``pygame.init()`` or ``pygame.mixer.init()`` before ``start``.
+    machine keeps up.
 
     Raises:
-        RuntimeError: on ``start``, if pygame's audio is not initialised.
-        pygame.error: on ``start``, if there is no such device.
+        pygame._sdl2.sdl2.error: on ``start``, if there is no such device; or if the system has one that only one may
+            open, SDL's driver "dummy" for one, and ``pygame.mixer`` has it: call ``pygame.mixer.quit()``.
     """
 
     def __init__(
@@ -41,8 +40,7 @@ class PygameOutput:
         self._device: Any = None
 
     def start(self, render: Render) -> None:
-        if pygame.mixer.get_init() is None:
-            raise RuntimeError("expected pygame's audio to be initialised, found it is not; call pygame.init() first")
+        sdl2.init_subsystem(sdl2.INIT_AUDIO)  # Counted by SDL: it may be, and need not be, initialised already.
         frame_bytes = 4 * self.channels
 
         def fill(_device: Any, memory: Any) -> None:
