@@ -100,8 +100,7 @@ def pressed() -> pygame.Vector2:
 
 def play(folder: Path) -> None:
     pack = Pack(folder)
-    pygame.display.init()
-    pygame.font.init()
+    pygame.init()
     screen = pygame.display.set_mode(SIZE)
     pygame.display.set_caption("Dungeon")
     font, clock = pygame.font.Font(None, 24), pygame.time.Clock()
