@@ -33,7 +33,9 @@ class PygameOutput:
     def __init__(self, *, sample_rate_hz: int = 44_100, channels: int = 2, block_frames: int = 4096) -> None:
         if pygame.mixer.get_init() is None:
             pygame.mixer.init(sample_rate_hz, _SIGNED_16_BIT, channels, allowedchanges=0)
-        self.sample_rate_hz, bits, self.channels = pygame.mixer.get_init()
+        found = pygame.mixer.get_init()
+        assert found is not None  # It raises where it cannot start.
+        self.sample_rate_hz, bits, self.channels = found
         if bits != _SIGNED_16_BIT:
             raise ValueError(f"expected a mixer of signed 16 bit, found {bits}; call pygame.mixer.pre_init(size=-16)")
         self._block_frames = block_frames
