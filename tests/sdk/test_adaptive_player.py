@@ -270,6 +270,20 @@ def test_loops_on_demand_have_a_seed_for_each_take_and_one_request_for_each_stem
     ]
 
 
+@pytest.mark.parametrize(
+    ("setup", "message"),
+    [
+        ("sys.modules['sounddevice'] = None", "needs sounddevice; install it with: pip install 'loopmeter[play]'"),
+        ("import ctypes.util; ctypes.util.find_library = lambda name: None", "apt-get install libportaudio2"),
+    ],
+    ids=["no sounddevice", "no PortAudio"],
+)
+def test_an_output_without_its_library_says_what_to_install(setup: str, message: str) -> None:
+    code = f"import sys; {setup}\nfrom loopmeter.adaptive import SounddeviceOutput\nSounddeviceOutput().start(None)"
+
+    assert message in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
+
+
 def test_the_conductor_needs_no_numpy() -> None:
     code = "import sys; sys.modules['numpy'] = None; from loopmeter.adaptive import Conductor, AdaptivePlayer"
 
@@ -279,7 +293,7 @@ def test_the_conductor_needs_no_numpy() -> None:
 
 
 def test_every_exported_name_exists() -> None:
-    for name in set(adaptive.__all__) - {"PygameOutput", "SounddeviceOutput"}:  # Drivers: tested below.
+    for name in adaptive.__all__:
         assert getattr(adaptive, name) is not None
     with pytest.raises(AttributeError):
         _ = adaptive.nothing  # type: ignore[attr-defined]
