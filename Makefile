@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint format bench reference judge soak install system-packages clean
+.PHONY: help demo test lint format bench reference judge soak install system-packages portaudio clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ demo: $(INSTALLED) ## make loops through the SDK and the OSC bridge; leaves WAV,
 	$(BIN)/python -m scripts.demo
 
 # pytest comes last, so that the last line of the output is its summary.
-test: lint system-packages ## install, check style, types and imports, run every test
+test: lint system-packages portaudio ## install, check style, types and imports, run every test
 	$(BIN)/python -m pytest -m "not soak" $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## check style, types and the direction of imports
@@ -43,7 +43,7 @@ judge: $(INSTALLED) .venv-judge/.installed ## have independent judges measure ge
 	$(BIN)/python -m judging.report
 	$(BIN)/python -m judging.pictures
 
-soak: $(INSTALLED) system-packages ## run the long tests that make test leaves out
+soak: $(INSTALLED) system-packages portaudio ## run the long tests that make test leaves out
 	$(BIN)/python -m pytest -m soak --timeout=0 $(PYTEST_ARGS)
 
 install: $(INSTALLED) ## make .venv and install everything, for development
@@ -82,4 +82,14 @@ system-packages:
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	else \
 	  echo "missing (Debian: apt-get install$$missing); their tests will be skipped" >&2; \
+	fi
+
+# The library behind the output to real sound devices; its wheel for Linux comes without.
+portaudio:
+	@if ! ldconfig -p 2>/dev/null | grep -q libportaudio; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends libportaudio2 >/dev/null; \
+	  else \
+	    echo "libportaudio2 is missing (Debian: apt-get install libportaudio2); its tests will be skipped" >&2; \
+	  fi; \
 	fi

@@ -12,7 +12,7 @@ from types import ModuleType
 from pydantic import BaseModel
 
 import loopmeter
-from loopmeter import testing
+from loopmeter import adaptive, bake, testing
 
 _TITLE = """# Reference of the Python SDK
 
@@ -30,7 +30,8 @@ def main() -> None:
 
 def page() -> str:
     """The whole page, in Markdown."""
-    parts = [_TITLE, *section("loopmeter", loopmeter), *section("loopmeter.testing", testing)]
+    parts = [_TITLE, *section("loopmeter", loopmeter), *section("loopmeter.bake", bake)]
+    parts += [*section("loopmeter.adaptive", adaptive), *section("loopmeter.testing", testing)]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from loopmeter import _core, _flows, _orders
 from loopmeter._async_runner import AsyncRunner
+from loopmeter._async_shelf import AsyncShelf
 from loopmeter._async_stream import AsyncLoopStream
 from loopmeter._budget import Budget
 from loopmeter._chunks import ChunkReceived
@@ -25,7 +26,7 @@ from loopmeter._core import (
     AudioFormat,
     LoopOptions,
 )
-from loopmeter._exceptions import BudgetExceeded
+from loopmeter._exceptions import BudgetExceeded, LoopmeterError
 from loopmeter._loop import AsyncLoop
 from loopmeter._models import Balance, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
 from loopmeter._preview import Preview
@@ -35,8 +36,10 @@ from loopmeter._transport import AsyncHttpxTransport, AsyncSystemClock
 
 if TYPE_CHECKING:
     from loopmeter._async_live import AsyncLiveSession
+    from loopmeter._cache import LoopCache
     from loopmeter._live_core import LiveOptions
     from loopmeter._live_transport import AsyncLiveTransport
+    from loopmeter.bake import Pack
 
 
 class AsyncLoopmeter:
@@ -50,7 +53,8 @@ class AsyncLoopmeter:
     ``url`` and ``api_key`` default to ``LOOPMETER_URL`` (else ``http://127.0.0.1:8130``) and ``LOOPMETER_API_KEY``.
     ``max_retries`` bounds the retries of one call, ``patience_s`` the seconds it may spend waiting, and the seconds
     without a chunk after which a broken stream is given up. ``max_tokens`` guards every loop: one that costs more
-    raises ``BudgetExceeded`` before anything is held; a ``budget`` does so for all of them together. ``proxy`` is the
+    raises ``BudgetExceeded`` before anything is held; a ``budget`` does so for all of them together. ``cache`` keeps
+    what ``loops.create`` made; ``pack`` is played from where there is no connection or no tokens. ``proxy`` is the
     address of one; ``transport`` and ``clock`` replace sockets and time.
 
     What it does is logged to ``loopmeter`` by the module ``logging``: calls at ``DEBUG``, retries at ``INFO``,
@@ -72,6 +76,8 @@ class AsyncLoopmeter:
         patience_s: float = 30.0,
         max_tokens: int | None = None,
         budget: Budget | None = None,
+        cache: LoopCache | None = None,
+        pack: Pack | None = None,
         proxy: str | None = None,
         transport: AsyncTransport | None = None,
         live_transport: AsyncLiveTransport | None = None,
@@ -88,6 +94,7 @@ class AsyncLoopmeter:
         self._live_transport = live_transport
         self._live_settings = (self.url, key, timeout or Timeout())
         self._clock: AsyncClock = clock or AsyncSystemClock()
+        self._shelf = AsyncShelf(cache, pack)
         self._owner = True
         self._use(
             _orders.CallOptions().changed(
@@ -102,7 +109,7 @@ class AsyncLoopmeter:
     def _use(self, options: _orders.CallOptions) -> None:
         self._options = options
         self._seen = _orders.Seen()
-        self.loops = AsyncLoops(self._runner, self._clock, options)
+        self.loops = AsyncLoops(self._runner, self._clock, options, self._shelf)
 
     def with_options(
         self,
@@ -228,10 +235,17 @@ class AsyncLoopmeter:
 class AsyncLoops:
     """Make loops and fetch them again: ``client.loops``."""
 
-    def __init__(self, runner: Callable[[], AsyncRunner], clock: AsyncClock, options: _orders.CallOptions) -> None:
+    def __init__(
+        self,
+        runner: Callable[[], AsyncRunner],
+        clock: AsyncClock,
+        options: _orders.CallOptions,
+        shelf: AsyncShelf,
+    ) -> None:
         self._runner = runner
         self._clock = clock
         self._options = options
+        self._shelf = shelf
 
     async def create(
         self,
@@ -242,22 +256,39 @@ class AsyncLoops:
         idempotency_key: str | None = None,
         max_tokens: int | None = None,
         on_chunk: Callable[[ChunkReceived], None] | None = None,
+        fallback: str | None = None,
         **options: Unpack[LoopOptions],
     ) -> AsyncLoop:
         """Make a loop and wait for its end. Arguments and errors are those of ``stream``.
 
         ``on_chunk`` is called with each chunk as it comes. If it raises, the job is cancelled. Called again with the
         ``idempotency_key`` of a call that broke, even by another process, it gives the same loop and charges it once.
+
+        With a cache, a loop that was paid for before comes from there, at once and free. With a pack, a call that
+        finds no gateway or no tokens gives the pack's loop for the same request, else the one named ``fallback``
+        (``name`` or ``name.stem``), instead of the error. ``loop.source`` says which it was, ``loop.reason`` why.
         """
-        async with self.stream(
-            prompt,
-            quote=quote,
-            quote_id=quote_id,
-            idempotency_key=idempotency_key,
-            max_tokens=max_tokens,
-            **options,
-        ) as stream:
-            return await stream.collect(on_chunk)
+        self._shelf.check(fallback)
+        request = _core.loop_request(prompt, options)
+        kept = await self._shelf.find(request, self._runner())
+        if kept is not None:
+            return kept
+        try:
+            async with self.stream(
+                request,
+                quote=quote,
+                quote_id=quote_id,
+                idempotency_key=idempotency_key,
+                max_tokens=max_tokens,
+            ) as stream:
+                loop = await stream.collect(on_chunk)
+        except LoopmeterError as error:
+            rescued = await self._shelf.rescue(request, error, fallback)
+            if rescued is None:
+                raise
+            return rescued
+        await self._shelf.keep(request, loop, self._runner())
+        return loop
 
     def stream(
         self,

@@ -32,6 +32,11 @@ class AsyncRunner:
         self._seen = seen
         self._body: AsyncOpenResponse | None = None
 
+    def without_retries(self) -> AsyncRunner:
+        """A runner for a question whose answer is welcome but not needed."""
+        once = replace(self._options, policy=replace(self._options.policy, retries_max=0))
+        return AsyncRunner(self._transport, self._clock, once, self._seen)
+
     async def run(self, flow: _flows.Flow[_T]) -> _T:
         try:
             effect = next(flow)

@@ -19,20 +19,23 @@ from loopmeter._core import (
     LoopOptions,
     Transport,
 )
-from loopmeter._exceptions import BudgetExceeded
+from loopmeter._exceptions import BudgetExceeded, LoopmeterError
 from loopmeter._loop import Loop
 from loopmeter._models import Balance, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
 from loopmeter._preview import Preview
 from loopmeter._quota import Quota
 from loopmeter._runner import Runner
 from loopmeter._settings import Timeout, api_key_or_environment, masked, url_or_environment
+from loopmeter._shelf import Shelf
 from loopmeter._stream import LoopStream
 from loopmeter._transport import HttpxTransport, SystemClock
 
 if TYPE_CHECKING:
+    from loopmeter._cache import LoopCache
     from loopmeter._live import LiveSession
     from loopmeter._live_core import LiveOptions
     from loopmeter._live_transport import LiveTransport
+    from loopmeter.bake import Pack
 
 
 class Loopmeter:
@@ -46,7 +49,8 @@ class Loopmeter:
     ``url`` and ``api_key`` default to ``LOOPMETER_URL`` (else ``http://127.0.0.1:8130``) and ``LOOPMETER_API_KEY``.
     ``max_retries`` bounds the retries of one call, ``patience_s`` the seconds it may spend waiting, and the seconds
     without a chunk after which a broken stream is given up. ``max_tokens`` guards every loop: one that costs more
-    raises ``BudgetExceeded`` before anything is held; a ``budget`` does so for all of them together. ``proxy`` is the
+    raises ``BudgetExceeded`` before anything is held; a ``budget`` does so for all of them together. ``cache`` keeps
+    what ``loops.create`` made; ``pack`` is played from where there is no connection or no tokens. ``proxy`` is the
     address of one; ``transport`` and ``clock`` replace sockets and time.
 
     What it does is logged to ``loopmeter`` by the module ``logging``: calls at ``DEBUG``, retries at ``INFO``,
@@ -68,6 +72,8 @@ class Loopmeter:
         patience_s: float = 30.0,
         max_tokens: int | None = None,
         budget: Budget | None = None,
+        cache: LoopCache | None = None,
+        pack: Pack | None = None,
         proxy: str | None = None,
         transport: Transport | None = None,
         live_transport: LiveTransport | None = None,
@@ -82,6 +88,7 @@ class Loopmeter:
         self._live_transport = live_transport
         self._live_settings = (self.url, key, timeout or Timeout())
         self._clock: Clock = clock or SystemClock()
+        self._shelf = Shelf(cache, pack)
         self._owner = True
         self._use(
             _orders.CallOptions().changed(
@@ -96,7 +103,7 @@ class Loopmeter:
     def _use(self, options: _orders.CallOptions) -> None:
         self._options = options
         self._seen = _orders.Seen()
-        self.loops = Loops(self._runner, self._clock, options)
+        self.loops = Loops(self._runner, self._clock, options, self._shelf)
 
     def with_options(
         self,
@@ -222,10 +229,17 @@ class Loopmeter:
 class Loops:
     """Make loops and fetch them again: ``client.loops``."""
 
-    def __init__(self, runner: Callable[[], Runner], clock: Clock, options: _orders.CallOptions) -> None:
+    def __init__(
+        self,
+        runner: Callable[[], Runner],
+        clock: Clock,
+        options: _orders.CallOptions,
+        shelf: Shelf,
+    ) -> None:
         self._runner = runner
         self._clock = clock
         self._options = options
+        self._shelf = shelf
 
     def create(
         self,
@@ -236,22 +250,39 @@ class Loops:
         idempotency_key: str | None = None,
         max_tokens: int | None = None,
         on_chunk: Callable[[ChunkReceived], None] | None = None,
+        fallback: str | None = None,
         **options: Unpack[LoopOptions],
     ) -> Loop:
         """Make a loop and wait for its end. Arguments and errors are those of ``stream``.
 
         ``on_chunk`` is called with each chunk as it comes. If it raises, the job is cancelled. Called again with the
         ``idempotency_key`` of a call that broke, even by another process, it gives the same loop and charges it once.
+
+        With a cache, a loop that was paid for before comes from there, at once and free. With a pack, a call that
+        finds no gateway or no tokens gives the pack's loop for the same request, else the one named ``fallback``
+        (``name`` or ``name.stem``), instead of the error. ``loop.source`` says which it was, ``loop.reason`` why.
         """
-        with self.stream(
-            prompt,
-            quote=quote,
-            quote_id=quote_id,
-            idempotency_key=idempotency_key,
-            max_tokens=max_tokens,
-            **options,
-        ) as stream:
-            return stream.collect(on_chunk)
+        self._shelf.check(fallback)
+        request = _core.loop_request(prompt, options)
+        kept = self._shelf.find(request, self._runner())
+        if kept is not None:
+            return kept
+        try:
+            with self.stream(
+                request,
+                quote=quote,
+                quote_id=quote_id,
+                idempotency_key=idempotency_key,
+                max_tokens=max_tokens,
+            ) as stream:
+                loop = stream.collect(on_chunk)
+        except LoopmeterError as error:
+            rescued = self._shelf.rescue(request, error, fallback)
+            if rescued is None:
+                raise
+            return rescued
+        self._shelf.keep(request, loop, self._runner())
+        return loop
 
     def stream(
         self,

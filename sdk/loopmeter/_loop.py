@@ -7,7 +7,7 @@ import os
 from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from loopmeter._models import ChunkMeter, Job, JobState, Quote
 from loopmeter._pcm import pcm_array, pcm_floats
@@ -16,6 +16,8 @@ from loopmeter._wav import wav_bytes, write_atomically
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+LoopSource = Literal["gateway", "cache", "pack"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class FinishedLoop:
 
     ``pcm`` is interleaved little-endian, ``channels`` x ``bits`` per frame, ``frames`` long to the sample.
     ``first_chunk_s`` and ``total_s`` are seconds from the call to the first chunk and to the end.
+    ``source`` says where it came from; if that is the pack, ``reason`` says why the gateway did not make it.
     """
 
     job: Job
@@ -63,6 +66,8 @@ class FinishedLoop:
     total_s: float
     quote: Quote | None = None
     idempotency_key: str | None = None
+    source: LoopSource = "gateway"
+    reason: str = ""
 
     @property
     def id(self) -> str:
@@ -70,7 +75,8 @@ class FinishedLoop:
 
     @property
     def tokens_charged(self) -> int:
-        return self.job.tokens_charged
+        """What this call cost: nothing for what came from the cache or a pack, whatever it cost when it was made."""
+        return self.job.tokens_charged if self.source == "gateway" else 0
 
     @property
     def frames(self) -> int:

@@ -33,6 +33,11 @@ class Runner:
         self._seen = seen
         self._body: OpenResponse | None = None
 
+    def without_retries(self) -> Runner:
+        """A runner for a question whose answer is welcome but not needed."""
+        once = replace(self._options, policy=replace(self._options.policy, retries_max=0))
+        return Runner(self._transport, self._clock, once, self._seen)
+
     def run(self, flow: _flows.Flow[_T]) -> _T:
         try:
             effect = next(flow)

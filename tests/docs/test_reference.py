@@ -8,9 +8,9 @@ import pytest
 from scripts.reference import documented, entry, page
 
 import loopmeter
-from loopmeter import testing
+from loopmeter import adaptive, bake, testing
 
-EVERY_NAME = [(module, name) for module in (loopmeter, testing) for name in documented(module)]
+EVERY_NAME = [(module, name) for module in (loopmeter, bake, adaptive, testing) for name in documented(module)]
 WRITTEN = Path(__file__).parents[2] / "docs" / "sdk-reference.md"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -10,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.sdk.cache_worker import FRAMES
 from tests.sdk.finished import finished
 
 from loopmeter import LoopCache, LoopOrder, LoopRequest, request_sha256
+from loopmeter._cli._program import program
 
 DRUMS = LoopRequest(prompt="drums", bars=4)
 ENTRY_BYTES_MAX = 2 * FRAMES + 4000
@@ -154,6 +157,18 @@ def test_clear_removes_every_entry(tmp_path: Path) -> None:
     assert cache.stats().entries == 3
     assert cache.clear() == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_shows_the_cache_and_clears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOPMETER_CACHE", str(tmp_path))
+    LoopCache().put(DRUMS, finished(DRUMS))
+
+    shown = json.loads(CliRunner().invoke(program, ["cache", "--json"]).stdout)
+    cleared = CliRunner().invoke(program, ["cache", "--clear"]).stdout
+
+    assert (shown["folder"], shown["entries"], shown["removed"]) == (str(tmp_path), 1, 0)
+    assert cleared == f"{tmp_path}: 0 loops, 0 of {1 << 30} bytes, 1 removed\n"
+    assert LoopCache().get(DRUMS) is None
 
 
 def test_what_a_killed_writer_left_is_swept_but_not_what_one_is_writing(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from loopmeter import LoopOptions, LoopRequest
 # Machinery, of which only what a user's own transport needs is exported. Of every other module, all is for users.
 MACHINERY = {
     "_async_runner",
+    "_async_shelf",
+    "_files",
+    "_shelf",
     "_core",
     "_flows",
     "_live_core",

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from loopmeter._cli._commands import client_of
+from loopmeter._cli._commands import URL_OPTION, client_of
+from loopmeter._exceptions import LoopmeterError
 from loopmeter._models import ChunkMeter
 from loopmeter.bake import BakePlan, InvalidMusicFile, Pack, PlannedItem, load_music, plan_bake
 from loopmeter.bake import bake as bake_pack
@@ -30,7 +31,7 @@ from loopmeter.bake import bake as bake_pack
 @click.option("--fresh", is_flag=True, help="Make everything anew, changed or not.")
 @click.option("--prune", is_flag=True, help="Remove files of the former pack that nobody wants any more.")
 @click.option("--jobs", type=click.IntRange(1, 16), default=2, show_default=True, help="Loops made at a time.")
-@click.option("--url", help="The gateway; default: LOOPMETER_URL.")
+@URL_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bake(
     music: Path,
@@ -64,6 +65,9 @@ def bake(
                     pack = bake_pack(client, plan, max_tokens=limit, jobs=jobs, prune=prune, on_chunk=on_chunk)
     except InvalidMusicFile as error:
         raise click.UsageError(error.message) from error
+    except LoopmeterError as error:
+        error.idempotency_key = None  # The pack's journal keeps the keys: running the same command again is enough.
+        raise
     except OSError as error:
         raise click.ClickException(f"the pack cannot be written: {error}") from error
     if as_json:

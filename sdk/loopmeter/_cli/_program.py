@@ -11,7 +11,7 @@ from typing import Any, Never
 
 import click
 
-from loopmeter._cli import _account, _adapters, _admin, _bake, _commands, _completion, _engines, _operator
+from loopmeter._cli import _account, _adapters, _admin, _bake, _cache, _commands, _completion, _engines, _operator
 from loopmeter._exceptions import (
     BudgetExceeded,
     ConnectionFailed,
@@ -135,6 +135,7 @@ for command in (
     _account.cancel,
     _completion.completion,
     _bake.bake,
+    _cache.cache,
     _operator.serve,
     _operator.bridge,
     _engines.engines,

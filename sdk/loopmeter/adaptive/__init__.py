@@ -87,11 +87,9 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
     except ModuleNotFoundError as error:
-        if error.name not in ("numpy", "sounddevice", "pygame"):
+        if error.name not in ("numpy", "pygame"):
             raise
         package = "pygame-ce" if error.name == "pygame" else error.name
         raise ModuleNotFoundError(
             f"{name} needs {package}; install it with: pip install 'loopmeter[play]'", name=error.name
         ) from error
-    except OSError as error:  # sounddevice, where the system has no PortAudio.
-        raise OSError(f"{name}: {error}; on Debian and Ubuntu: apt-get install libportaudio2") from error

@@ -63,6 +63,8 @@ class LayersChanged:
 
 @dataclass(frozen=True, slots=True)
 class StingerStarted:
+    """The stinger ``name`` began at ``frame``."""
+
     frame: int
     name: str
 

@@ -59,7 +59,7 @@ class AdaptivePlayer:
         self._source = source
         self._output = output
         self._lock = threading.Lock()
-        self._started = threading.Event()
+        self._loaded = threading.Condition(self._lock)
         self._loader = loader or ThreadPoolExecutor(loaders, thread_name_prefix="loopmeter-load")
         self._retry_s = retry_s
         self._now = now
@@ -74,9 +74,21 @@ class AdaptivePlayer:
             self._load_wanted()
         self._output.start(self._render)
 
-    def wait_until_loaded(self, timeout_s: float = 30.0) -> bool:
-        """Wait for the first section; ``False`` if it is not there in time."""
-        return self._started.wait(timeout_s)
+    def wait_until_loaded(self, *names: str, timeout_s: float = 30.0) -> bool:
+        """Wait for these sections and stingers, without any for the first one; ``False`` if that takes too long.
+
+        Only what is likely to come is loaded: what plays, and what it leads to.
+
+        Raises:
+            ValueError: there is no section or stinger of a name.
+        """
+        arrangement = self._conductor.arrangement
+        known = {part.name for part in arrangement.sections} | {part.name for part in arrangement.stingers}
+        if unknown := sorted(set(names) - known):
+            raise ValueError(f"expected some of {', '.join(sorted(known))}, found {unknown[0]!r}")
+        wanted = {Take(name) for name in names}
+        with self._loaded:
+            return self._loaded.wait_for(lambda: self._conductor.ready and wanted <= self._sounds.keys(), timeout_s)
 
     def go_to(self, section: str, at: Quantum = "bar", *, stinger: str | None = None) -> None:
         """As ``Conductor.go_to``; loads the section if need be."""
@@ -162,8 +174,7 @@ class AdaptivePlayer:
                 self._sounds = {**self._sounds, take: sound}
                 self._loading.discard(take)
                 self._failed_at.pop(take, None)
-                if self._conductor.ready:
-                    self._started.set()
+                self._loaded.notify_all()
         except Exception as error:  # Whatever a source raises, the music goes on; it is logged, and an event.
             _LOG.warning("%s is not loaded: %s", take, error)
             with self._lock:

@@ -1,67 +1,67 @@
-"""Sound through pygame (pygame-ce), beside the sounds that the game plays with ``pygame.mixer``.
+"""Sound through ``pygame.mixer`` (pygame-ce), beside the sounds that the game plays with it.
 
-It opens an SDL audio device of its own, which asks for samples in its own thread: a game that stalls for a moment, to
-load a level say, does not stall its music. ``pygame.mixer`` cannot do that, it must be fed from the game's loop.
+One channel of the mixer plays block after block: while one sounds, the next is queued, and SDL_mixer goes on with it
+in the middle of its buffer, without a gap. A thread of its own keeps the queue filled, so a game that stalls for a
+moment does not stall its music. SDL's audio devices with a callback (``pygame._sdl2.audio``) were tried and dropped:
+they wait for the callback while they hold the interpreter's lock, which the callback needs, so closing may hang.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pygame
-from pygame._sdl2 import audio  # Marked as experimental by pygame; the only way to a callback.
 
 if TYPE_CHECKING:
     from loopmeter.adaptive._outputs import Render
 
+_SIGNED_16_BIT = -16
+
 
 class PygameOutput:
-    """An SDL audio device. ``device`` is a name that SDL gives, ``None`` the machine's default.
+    """A channel of pygame's mixer, added to those that the game has. The mixer is started if it is not running.
 
-    ``block_frames`` is what the device asks for at a time: less means that a change is heard sooner, more that a slow
-    machine keeps up. Call ``pygame.init()`` or ``pygame.mixer.init()`` before ``start``.
+    A change is heard after one to two blocks of ``block_frames``: less means sooner, more that a slow machine keeps up.
 
     Raises:
-        RuntimeError: on ``start``, if pygame's audio is not initialised.
-        pygame.error: on ``start``, if there is no such device.
+        ValueError: the mixer runs in another format than signed 16 bit.
+        pygame.error: the mixer cannot be started.
     """
 
-    def __init__(
-        self,
-        *,
-        device: str | None = None,
-        sample_rate_hz: int = 44_100,
-        channels: int = 2,
-        block_frames: int = 1024,
-    ) -> None:
-        self.sample_rate_hz = sample_rate_hz
-        self.channels = channels
-        self._device_name = device
+    def __init__(self, *, sample_rate_hz: int = 44_100, channels: int = 2, block_frames: int = 4096) -> None:
+        if pygame.mixer.get_init() is None:
+            pygame.mixer.init(sample_rate_hz, _SIGNED_16_BIT, channels, allowedchanges=0)
+        found = pygame.mixer.get_init()
+        assert found is not None  # It raises where it cannot start.
+        self.sample_rate_hz, bits, self.channels = found
+        if bits != _SIGNED_16_BIT:
+            raise ValueError(f"expected a mixer of signed 16 bit, found {bits}; call pygame.mixer.pre_init(size=-16)")
         self._block_frames = block_frames
-        self._device: Any = None
+        self._closing = threading.Event()
+        self._feeder: threading.Thread | None = None
+        number = pygame.mixer.get_num_channels()
+        pygame.mixer.set_num_channels(number + 1)
+        self._channel = pygame.mixer.Channel(number)
 
     def start(self, render: Render) -> None:
-        if pygame.mixer.get_init() is None:
-            raise RuntimeError("expected pygame's audio to be initialised, found it is not; call pygame.init() first")
-        frame_bytes = 4 * self.channels
-
-        def fill(_device: Any, memory: Any) -> None:
-            memory[:] = render(len(memory) // frame_bytes).tobytes()
-
-        self._device = audio.AudioDevice(
-            devicename=self._device_name,
-            iscapture=False,
-            frequency=self.sample_rate_hz,
-            audioformat=audio.AUDIO_F32,
-            numchannels=self.channels,
-            chunksize=self._block_frames,
-            allowed_changes=0,
-            callback=fill,
-        )
-        self._device.pause(0)
+        self._feeder = threading.Thread(target=self._feed, args=(render,), name="loopmeter-pygame", daemon=True)
+        self._feeder.start()
 
     def close(self) -> None:
-        if self._device is not None:
-            self._device.pause(1)
-            self._device.close()
-            self._device = None
+        self._closing.set()
+        if self._feeder is not None:
+            self._feeder.join()
+            self._feeder = None
+            while pygame.mixer.get_init() is not None and self._channel.get_busy():
+                self._channel.stop()  # Once for what sounds, once for what was queued behind it.
+
+    def _feed(self, render: Render) -> None:
+        pause_s = self._block_frames / self.sample_rate_hz / 8
+        while not self._closing.is_set() and pygame.mixer.get_init() is not None:
+            if self._channel.get_busy() and self._channel.get_queue() is not None:
+                self._closing.wait(pause_s)
+                continue
+            block = np.rint(render(self._block_frames) * np.float32(32767)).astype("<i2")
+            self._channel.queue(pygame.mixer.Sound(buffer=block.tobytes()))

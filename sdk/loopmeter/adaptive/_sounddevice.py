@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import sounddevice
-
 if TYPE_CHECKING:
+    import sounddevice
+
     from loopmeter.adaptive._outputs import Render
 
 
@@ -16,6 +16,7 @@ class SounddeviceOutput:
     ``underflows`` counts the blocks that came too late for the device.
 
     Raises:
+        ModuleNotFoundError, OSError: on ``start``, without sounddevice or PortAudio; the message says what to install.
         sounddevice.PortAudioError: on ``start``, if there is no such device or it refuses the format.
     """
 
@@ -39,7 +40,7 @@ class SounddeviceOutput:
             self.underflows += bool(status.output_underflow)
             out[:] = render(frames)
 
-        self._stream = sounddevice.OutputStream(
+        self._stream = _sounddevice().OutputStream(
             samplerate=self.sample_rate_hz,
             channels=self.channels,
             device=self._device,
@@ -53,3 +54,18 @@ class SounddeviceOutput:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+
+
+def _sounddevice() -> Any:
+    """Loaded late: it looks for PortAudio when it is imported."""
+    try:
+        import sounddevice
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "SounddeviceOutput needs sounddevice; install it with: pip install 'loopmeter[play]'", name=error.name
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"SounddeviceOutput needs PortAudio ({error}); on Debian and Ubuntu: apt-get install libportaudio2"
+        ) from error
+    return sounddevice

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict
 
 from loopmeter._client import Loopmeter
 from loopmeter._exceptions import BudgetExceeded, LoopNotCompleted
@@ -87,7 +86,8 @@ class _Baker:
         self._stop = threading.Event()
         self._journal = Journal(plan.folder)
         self._models = {model.name: model for model in client.models()} if plan.tokens else {}
-        self._shapes = {} if plan.before is None else {loop.name: _shape_before(loop) for loop in plan.before.loops}
+        self._entries = {entry.name: entry for entry in plan.music.loops}
+        self._loops = {loop.name: loop for loop in plan.before.loops} if plan.before is not None else {}
         self._files = {one.item.file_stem: one.kept for one in plan.items if one.kept is not None}
 
     def run(self, jobs: int) -> None:
@@ -122,7 +122,7 @@ class _Baker:
         file = self._stored(item, loop)
         with self._lock:
             self._files[item.file_stem] = file
-            self._shapes[item.name] = _shape(loop.job)
+            self._loops[item.name] = _without_files(self._entries[item.name], loop.job)
             self._write_manifest(complete=False)
 
     def _order(self, planned: PlannedItem, quote: Quote, key: str) -> Loop:
@@ -152,7 +152,7 @@ class _Baker:
     def _stored(self, item: BakeItem, loop: Loop) -> PackFile:
         """Write the sound and the notes of a finished loop, whole or not at all."""
         job = loop.job
-        music_loop = next(entry for entry in self._plan.music.loops if entry.name == item.name)
+        music_loop = self._entries[item.name]
         if self._plan.music.pack.format == "ogg":
             audio = self._client.loops.audio(job.id, "ogg")
         else:
@@ -208,40 +208,26 @@ class _Baker:
             file if item.stem is None else file.model_copy(update={"enters": entry.stems[item.stem]})
             for item, file in made
         )
-        return PackLoop(
-            name=entry.name, kind=entry.kind, phrase_bars=entry.phrase_bars, files=files, **self._shapes[entry.name]
-        )
+        own = {"kind": entry.kind, "phrase_bars": entry.phrase_bars, "files": files}
+        return self._loops[entry.name].model_copy(update=own)
 
 
-class _Shape(TypedDict):
-    frames: int
-    sample_rate_hz: int
-    channels: int
-    bits: int
-    tempo_bpm: float | None
-    bars: int | None
-    beats_per_bar: int
-    key: str | None
-
-
-def _shape(job: Job) -> _Shape:
+def _without_files(entry: MusicLoop, job: Job) -> PackLoop:
     """Length, format and music of a loop as the engine took it; equal for all its stems."""
-    return {
-        "frames": job.frames,
-        "sample_rate_hz": job.sample_rate_hz,
-        "channels": job.channels,
-        "bits": job.bits,
-        "tempo_bpm": job.request.tempo_bpm,
-        "bars": job.request.bars,
-        "beats_per_bar": job.request.beats_per_bar,
-        "key": job.request.key,
-    }
-
-
-def _shape_before(loop: PackLoop) -> _Shape:
-    fields = loop.model_dump(include=set(_Shape.__annotations__))
-    shape: _Shape = fields  # type: ignore[assignment]  # exactly the fields named above
-    return shape
+    return PackLoop(
+        name=entry.name,
+        kind=entry.kind,
+        frames=job.frames,
+        sample_rate_hz=job.sample_rate_hz,
+        channels=job.channels,
+        bits=job.bits,
+        tempo_bpm=job.request.tempo_bpm,
+        bars=job.request.bars,
+        beats_per_bar=job.request.beats_per_bar,
+        key=job.request.key,
+        phrase_bars=entry.phrase_bars,
+        files=(),
+    )
 
 
 def _wav(loop: Loop, entry: MusicLoop) -> bytes:

@@ -46,6 +46,11 @@ class Pack:
         """The names of the loops and stingers, in the order of the music file."""
         return tuple(loop.name for loop in self.manifest.loops)
 
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Every file that can be read: ``name``, or ``name.stem``."""
+        return tuple(self.manifest.files())
+
     def loop(self, name: str) -> PackLoop:
         """What is known of one loop. Raises ``KeyError`` if the pack has none of this name."""
         for loop in self.manifest.loops:

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from loopmeter._async_client import AsyncLoopmeter
 from loopmeter._budget import Budget
+from loopmeter._cache import LoopCache
 from loopmeter._chunks import CHUNKS_MEDIA_TYPE
 from loopmeter._client import Loopmeter
 from loopmeter._core import HttpRequest, problem_of_validation
@@ -43,6 +44,9 @@ from loopmeter.testing._clock import AsyncManualClock, ManualClock
 from loopmeter.testing._faults import ConnectionReset, Delay, Fault, Lose, Refuse, Unreachable, damaged
 from loopmeter.testing._jobs import Answer, FakeJob
 
+if TYPE_CHECKING:
+    from loopmeter.bake import Pack
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 QUOTE_VALID_S = 300
@@ -57,6 +61,8 @@ class ClientOptions(TypedDict, total=False):
     patience_s: float
     max_tokens: int | None
     budget: Budget | None
+    cache: LoopCache | None
+    pack: Pack | None
 
 
 class FakeGateway:
