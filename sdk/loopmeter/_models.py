@@ -308,7 +308,7 @@ class ModelPage(_Answer):
 class ClientTokenRequest(BaseModel):
     """The body of ``POST /v1/client-tokens``: how long the token lives and what it may spend."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     tokens_max: Annotated[int, Field(ge=1, le=1_000_000_000)]
     expires_in_s: Annotated[int, Field(ge=10, le=86_400)] = 3600
