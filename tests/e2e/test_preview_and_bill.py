@@ -23,16 +23,16 @@ def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
 
 
 def mixed(count: int) -> list[LoopRequest]:
-    """Mostly seconds long; one in twenty longer than the minute that the base price includes."""
+    """Mostly seconds long; one in ten longer than the minute that the base price includes."""
     dice = random.Random(7)
     requests = []
     for seed in range(count):
-        long = dice.random() < 0.05
+        long = dice.random() < 0.1
         requests.append(
             LoopRequest(
                 prompt=dice.choice(("drums", "calm pads", "battle theme in D minor")),
-                tempo_bpm=dice.choice((None, dice.uniform(40, 240), 97.3)) if not long else dice.uniform(90, 140),
-                bars=dice.randint(40, 60) if long else dice.choice((None, 1, 2, 3)),
+                tempo_bpm=dice.choice((None, dice.uniform(40, 240), 97.3)) if not long else dice.uniform(110, 140),
+                bars=dice.randint(32, 44) if long else dice.choice((None, 1, 2, 3)),
                 beats_per_bar=dice.choice((3, 4, 6)),
                 quality=dice.choice(("standard", "hifi")),
                 key=dice.choice((None, "Am", "F#")),
