@@ -1,6 +1,6 @@
-"""How fast an engine is, one stream at a time: ``python -m benchmarks.engine [NAME]``; ``measure`` gives its rows.
+"""How fast an engine is, with one stream and with eight: ``python -m benchmarks.engine [NAME]``.
 
-Everything is taken from outside, around the contract, so that any engine can be measured.
+``measure`` gives the rows. Everything is taken from outside, around the contract, so that any engine can be measured.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from benchmarks import table
@@ -21,6 +22,7 @@ EARLY = 4  # The chunk that late ones are compared with; before it a stream is s
 COMPARED = 4  # Chunks made at a time, early and late in turn, so that whatever else the machine does hits both.
 ROUNDS = 9
 TEMPO_BPM = 120.0
+STREAMS, STREAM_BARS, STREAM_ROUNDS = 8, 4, 3
 PROMPT = "deep house with bass, chords and a lead"
 
 
@@ -44,7 +46,7 @@ class Place(NamedTuple):
 def measure(engine: Engine, bars: int = 150) -> list[Row]:
     """Two streams of ``bars`` bars, 2 s each, and some short ones. At 10 times real time it takes 70 s."""
     standard, hifi = (_figures(engine, quality, bars) for quality in ("standard", "hifi"))
-    bars_asked = ("10 x", "-", "-", "-", "1.1 x", "flat", "flat")
+    bars_asked = ("10 x", "-", "-", "-", "1.1 x", "flat", "flat", "-", "25 x", "2 x")
     return [Row(what, one, other, bar) for (what, one), (_, other), bar in zip(standard, hifi, bars_asked, strict=True)]
 
 
@@ -66,6 +68,35 @@ def _figures(engine: Engine, quality: Quality, bars: int) -> list[tuple[str, str
         (f"chunk {late.number} against chunk {early.number}", f"{late_s / early_s:.2f} x"),
         ("state before each", f"{len(early.state):,}; {len(late.state):,} bytes"),
         ("peak memory before each", f"{early.peak_memory_bytes / 1e6:.0f}; {late.peak_memory_bytes / 1e6:.0f} MB"),
+        *_side_by_side(engine, quality),
+    ]
+
+
+def _side_by_side(engine: Engine, quality: Quality) -> list[tuple[str, str]]:
+    """Eight streams, one after another and at once, in turn, all past their first chunk."""
+    requests = [
+        LoopRequest(prompt=PROMPT, tempo_bpm=TEMPO_BPM, bars=STREAM_BARS, quality=quality, seed=seed)
+        for seed in range(STREAMS)
+    ]
+    states = [next(engine.lease(request, 0, 1, None)).state_after for request in requests]
+
+    def stream(request: LoopRequest, state: bytes) -> float:
+        count = min(LEASE_CHUNKS_MAX, len(engine.plan(request).chunk_frames) - 1)
+        rate_hz = engine.plan(request).sample_rate_hz
+        return sum(chunk.frames for chunk in engine.lease(request, 1, count, state)) / rate_hz
+
+    speeds: dict[str, list[float]] = {"in turn": [], "at once": []}
+    for _ in range(STREAM_ROUNDS):
+        for name, threads in (("in turn", 1), ("at once", STREAMS)):
+            with ThreadPoolExecutor(threads) as pool:
+                began = time.perf_counter()
+                sound_s = sum(pool.map(stream, requests, states))
+                speeds[name].append(sound_s / (time.perf_counter() - began))
+    in_turn, at_once = (statistics.median(found) for found in speeds.values())
+    return [
+        (f"{STREAMS} streams, one after another", f"{in_turn:.1f} x real time in all"),
+        (f"{STREAMS} streams at once", f"{at_once:.1f} x real time in all"),
+        ("at once against one after another", f"{at_once / in_turn:.2f} x"),
     ]
 
 
