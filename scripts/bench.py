@@ -55,8 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
 def engine_part(name: str) -> Part:
     about = (
         f"The engine `{name}` alone, in one process, with default settings, one stream at a time and eight. `standard` "
-        "is one channel of 16 bit, `hifi` two of 24 bit. A chunk is 0.74 s of sound, the first one shorter; the stream is "
-        "300 s long."
+        "is one channel of 16 bit, `hifi` two of 24 bit. A chunk is 0.74 s of sound, the first one shorter; the "
+        "stream is 300 s long."
     )
     return Part("The engine", about, engine.Row._fields, engine.measure(load_engine(name)))
 
