@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from benchmarks import clients, engine, gateway, sdk, table
+from benchmarks import attention, clients, engine, gateway, sdk, table
 
 from loopmeter_engine.registry import load_engine
 
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     conditions, began = machine(), time.monotonic()
     print(conditions)
     parts = []
-    for part in (engine_part(given.engine), clients_part(given.engine), gateway_part(), sdk_part()):
+    for part in (engine_part(given.engine), attention_part(), clients_part(given.engine), gateway_part(), sdk_part()):
         print(f"\n{part.title}\n{table.plain(part.header, part.rows)}")
         parts.append(part)
     given.out.write_text(page(conditions, parts))
@@ -59,6 +59,15 @@ def engine_part(name: str) -> Part:
         "stream is 300 s long."
     )
     return Part("The engine", about, engine.Row._fields, engine.measure(load_engine(name)))
+
+
+def attention_part() -> Part:
+    about = (
+        "One pass of our network over pieces of several lengths, weights random: linear attention block by block, as the "
+        "engine runs it, and the same layers with PyTorch's fused softmax attention over the whole. The article's figures "
+        "are those of its own system."
+    )
+    return Part("Linear against softmax attention", about, attention.Row._fields, attention.measure())
 
 
 def clients_part(name: str) -> Part:

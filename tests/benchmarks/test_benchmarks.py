@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from benchmarks import clients, engine, sdk, table
+from benchmarks import attention, clients, engine, sdk, table
 from scripts.bench import Part, machine, page
 
 from loopmeter_engine.fake import FakeEngine
@@ -32,6 +32,14 @@ def test_an_engine_of_a_known_pace_is_measured_right() -> None:
     assert number(gain.standard) == pytest.approx(number(at_once.standard) / number(in_turn.standard), rel=0.05)
     assert 0.2 < number(ratio.standard) < 5
     assert (state.standard, memory.standard) == ("64; 64 bytes", "1; 1 MB")
+
+
+def test_linear_attention_holds_less_than_softmax_over_the_whole() -> None:
+    *times, memory = attention.measure(lengths_s=(3, 60), rounds=1)
+
+    assert [row.what for row in times] == ["pass over 3 s", "pass over 60 s"]
+    assert all(number(row.linear) > 0 and number(row.softmax) > 0 for row in times)
+    assert 0 < number(memory.linear) < number(memory.softmax)
 
 
 def test_clients_wait_for_a_real_gateway_and_a_real_bridge() -> None:
