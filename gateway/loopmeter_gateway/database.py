@@ -45,6 +45,8 @@ class Database:
         parsed = _parse(url)
         self._store: Store = PostgresStore(parsed) if parsed.get_backend_name() == "postgresql" else SqliteStore(url)
         self._loop: asyncio.AbstractEventLoop | None = None
+        # A file of SQLite has one gateway at a time; whoever starts on it is alone.
+        self.shared = parsed.get_backend_name() == "postgresql"
 
     async def start(self) -> None:
         """Create or change the tables and begin to accept work. Raises ``ValueError`` as ``bring_up_to_date``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,13 +16,15 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection
+
 from loopmeter import ChunkReceived, KeepAlive, LoopRequest, PriceBook, Quote, StreamEnded
 from loopmeter_engine.contract import Engine, ScoreSheet
 from loopmeter_gateway.accounts import keys
 from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.clock import Clock, to_ms
 from loopmeter_gateway.database import Database
-from loopmeter_gateway.jobs import records, scores
+from loopmeter_gateway.jobs import owners, records, scores
 from loopmeter_gateway.jobs.live import LiveJob
 from loopmeter_gateway.jobs.records import JobRecord, Order
 from loopmeter_gateway.jobs.worker import Worker
@@ -52,6 +55,8 @@ class Gateway:
         self.closing = False
         self.sessions = LiveSessions(self)
         self._month_opened = ""
+        self._beat_ms = 0
+        self.id = "gw_" + secrets.token_hex(8)
         self._worker = Worker(engine, self.live_jobs, settings.lease_chunks, self._fail)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-plan")
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -63,8 +68,7 @@ class Gateway:
         now_ms = self.now_ms()
         await self.database.write(lambda connection: self.books.put_in_force(connection, now_ms))
         await self.sweep()
-        for record in await self.database.read(records.unfinished_jobs):
-            await self._take_up(record)
+        await self._take_up_orphans(alone=not self.database.shared)
         self._worker.start()
         self._keep(self._sweep_on())
         self.ready = True
@@ -84,6 +88,8 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._planner.shutdown()
+        if self.database.shared:
+            await self.database.write(lambda connection: owners.leave(connection, self.id))
         await self.database.stop()
 
     # Prices and orders.
@@ -104,7 +110,7 @@ class Gateway:
         """
         offer = None if order.quote_id is not None else await self._offer(caller, order.request)
         now_ms = self.now_ms()
-        order = replace(order, key_id=caller.key_id, budget_id=caller.budget_id)
+        order = replace(order, key_id=caller.key_id, budget_id=caller.budget_id, gateway_id=self.id)
         record, new = await self.database.write(
             lambda connection: records.order_job(connection, order, offer, now_ms, now_ms + self.hold_ttl_ms)
         )
@@ -135,7 +141,9 @@ class Gateway:
         if live is not None and live.record.customer_id == customer_id:
             return live
         record = await self.database.read(lambda connection: records.find_job(connection, job_id, customer_id))
-        return LiveJob(record, None, self.clock.now()) if record.ended else await self._take_up(record)
+        if record.ended:
+            return LiveJob(record, None, self.clock.now())
+        return await self._take_up(await self.database.write(lambda c: owners.claim(c, job_id, self.id)))
 
     def attach(self, live: LiveJob) -> None:
         """Read a job: from now on it is made."""
@@ -158,6 +166,8 @@ class Gateway:
         """
         while True:
             record = live.record
+            if live.moved:
+                raise owners.JobMoved(f"job {record.id} is made by another gateway; resume it by chunk number")
             if index < record.chunks_delivered:
                 if live.latest is not None and live.latest.index == index:
                     return live.latest
@@ -177,14 +187,20 @@ class Gateway:
 
     async def _deliver_first(self, live: LiveJob) -> None:
         chunk, now_ms = live.ahead[0], self.now_ms()
+
+        def deliver(connection: Connection) -> tuple[JobRecord, ChunkReceived | None]:
+            if self.database.shared:
+                owners.check_owner(connection, live.record.id, self.id)
+            return live.deliver(connection, chunk, now_ms, now_ms + self.hold_ttl_ms)
+
         try:
-            record, live.latest = await self.database.write(
-                lambda connection: live.deliver(connection, chunk, now_ms, now_ms + self.hold_ttl_ms)
-            )
+            record, live.latest = await self.database.write(deliver)
             live.ahead.popleft()
             self._update(live, record)
             if live.failure is not None and not live.ahead and not record.ended:
                 await self._end(live, "failed", live.failure)
+        except owners.JobMoved:
+            self._let_go(live)
         except Refused as refused:
             await self._end(live, "failed", refused)
         finally:
@@ -205,7 +221,7 @@ class Gateway:
 
     async def cancel(self, live: LiveJob) -> JobRecord:
         """Cancel a job: charged for what was delivered, the rest of its hold is free. An ended job stays as it is."""
-        await self.end(live, "cancelled")
+        await self._end(live, "cancelled", None, by_customer=True)
         return live.record
 
     async def end(self, live: LiveJob, state: records.Ended) -> None:
@@ -218,13 +234,31 @@ class Gateway:
         if not live.ahead:
             await self._end(live, "failed", refused)
 
-    async def _end(self, live: LiveJob, state: records.Ended, refused: Refused | None) -> None:
+    async def _end(
+        self, live: LiveJob, state: records.Ended, refused: Refused | None, *, by_customer: bool = False
+    ) -> None:
+        """End a job. One that moved to another gateway is only let go, unless its customer wants it to end."""
         live.stopping = True
         delivering = live.delivering
         if delivering is not None and delivering is not asyncio.current_task():
             await asyncio.wait([delivering])
-        end = partial(live.end, state=state, now_ms=self.now_ms(), refused=refused)
-        self._update(live, await self.database.write(end))
+        now_ms = self.now_ms()
+
+        def end(connection: Connection) -> JobRecord:
+            if self.database.shared and not by_customer:
+                owners.check_owner(connection, live.record.id, self.id)
+            return live.end(connection, state=state, now_ms=now_ms, refused=refused)
+
+        try:
+            self._update(live, await self.database.write(end))
+        except owners.JobMoved:
+            self._let_go(live)
+
+    def _let_go(self, live: LiveJob) -> None:
+        """Another gateway makes this job now."""
+        live.stopping = live.moved = True
+        self.live_jobs.pop(live.record.id, None)
+        live.notify()
 
     def _update(self, live: LiveJob, record: JobRecord) -> None:
         live.update(record)
@@ -235,11 +269,13 @@ class Gateway:
         """Expire overdue holds, and cancel jobs whose readers stayed away for the grace time."""
         await self._expire()
         await self._keep_accounts()
+        if self.database.shared:
+            await self._take_up_orphans(alone=False)
         await self.sessions.sweep()
         oldest = self.clock.now() - timedelta(seconds=self.settings.grace_s)
         for live in list(self.live_jobs.values()):
             if live.parked_since is not None and live.parked_since <= oldest:
-                await self.cancel(live)
+                await self.end(live, "cancelled")
 
     async def _expire(self) -> None:
         now_ms = self.now_ms()
@@ -259,6 +295,20 @@ class Gateway:
         if self.keys_used:
             used, self.keys_used = self.keys_used, {}
             await self.database.write(lambda connection: keys.note_use(connection, used))
+
+    async def _take_up_orphans(self, *, alone: bool) -> None:
+        """Say that this gateway lives, and take up the jobs that nobody makes: all, if it is ``alone``."""
+        now_ms = self.now_ms()
+        if now_ms - self._beat_ms < owners.BEAT_MS and not alone:
+            return
+        self._beat_ms = now_ms
+        if alone:
+            found = await self.database.write(lambda c: owners.claim_all(c, self.id))
+        else:
+            await self.database.write(lambda c: owners.beat(c, self.id, now_ms))
+            found = await self.database.write(lambda c: owners.claim_orphans(c, self.id, now_ms))
+        for record in found:
+            await self._take_up(record)
 
     async def _sweep_on(self) -> None:
         forget_at = self.clock.now()
@@ -303,6 +353,8 @@ class Gateway:
         try:
             while not isinstance(await self.next_event(live, live.record.chunks_delivered), StreamEnded):
                 pass
+        except owners.JobMoved:
+            pass  # Whoever makes it now reads it to its end, too.
         finally:
             self.detach(live)
 

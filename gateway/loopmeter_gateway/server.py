@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -23,18 +24,29 @@ SEND_BUFFER_BYTES = 256 * 1024
 WS_MESSAGE_BYTES_MAX = 65_536
 
 
-def serve(*, host: str, port: int, db: str, engine: str, data: Path | None, deadline_s: float | None = None) -> None:
+def serve(
+    *,
+    host: str,
+    port: int,
+    db: str,
+    engine: str,
+    data: Path | None,
+    price_book: str = "standard",
+    deadline_s: float | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready; port 0 takes a free one.
 
     ``deadline_s`` is what the engine gets for one chunk.
 
     Raises:
         EngineUnavailable: no engine of that name can be loaded.
-        ValueError: the database address or its content cannot be used.
+        ValueError: the database address or its content cannot be used, or there is no such price book.
         OSError: the address cannot be listened on.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    settings = Settings(db=db) if data is None else Settings(db=db, data=data)
+    settings = Settings(db=db, price_book=price_book)
+    if data is not None:
+        settings = replace(settings, data=data)
     serve_engine(open_engine(engine, deadline_s or DEADLINE_S), settings, host, port)
 
 

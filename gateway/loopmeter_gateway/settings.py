@@ -13,7 +13,7 @@ class Settings:
     ``grace_s``: how long a streamed job waits, without making anything, for its reader to come back.
     ``hold_ttl_s``: a hold that has not moved for so long expires. ``lease_chunks``: how far the engine may run
     ahead of the reader. ``cache_bytes_max``: encoded files kept under ``data``, oldest dropped first.
-    ``live_pause_s``: how long a live session may be paused.
+    ``live_pause_s``: how long a live session may be paused. ``price_book``: a shipped one, or one that is in force.
     """
 
     db: str = "sqlite:///loopmeter.db"

@@ -28,7 +28,7 @@ from loopmeter._core import (
 )
 from loopmeter._exceptions import BudgetExceeded, LoopmeterError
 from loopmeter._loop import AsyncLoop
-from loopmeter._models import Balance, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
+from loopmeter._models import Balance, ClientToken, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
 from loopmeter._preview import Preview
 from loopmeter._quota import Quota
 from loopmeter._settings import Timeout, api_key_or_environment, masked, url_or_environment
@@ -209,6 +209,18 @@ class AsyncLoopmeter:
     async def models(self) -> tuple[ModelInfo, ...]:
         """The models that this key may use."""
         return await self._runner().run(_flows.models())
+
+    async def client_token(self, tokens_max: int, *, expires_in_s: int = 3600) -> ClientToken:
+        """A short-lived key for a player's machine: it makes loops, for at most ``tokens_max`` tokens, and no more.
+
+            token = await server.client_token(5000)
+            player = AsyncLoopmeter(url, token.token)
+
+        Raises:
+            InvalidRequest: the budget or the time (10 s to a day) is out of range.
+        """
+        request = _core.post_client_token(tokens_max, expires_in_s)
+        return _core.parse(ClientToken, await self._runner().send(request))
 
     async def price_book(self) -> PriceBook:
         """The prices in force."""

@@ -21,7 +21,7 @@ from loopmeter._core import (
 )
 from loopmeter._exceptions import BudgetExceeded, LoopmeterError
 from loopmeter._loop import Loop
-from loopmeter._models import Balance, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
+from loopmeter._models import Balance, ClientToken, Job, LoopRequest, ModelInfo, PriceBook, Quote, UsagePage
 from loopmeter._preview import Preview
 from loopmeter._quota import Quota
 from loopmeter._runner import Runner
@@ -203,6 +203,18 @@ class Loopmeter:
     def models(self) -> tuple[ModelInfo, ...]:
         """The models that this key may use."""
         return self._runner().run(_flows.models())
+
+    def client_token(self, tokens_max: int, *, expires_in_s: int = 3600) -> ClientToken:
+        """A short-lived key for a player's machine: it makes loops, for at most ``tokens_max`` tokens, and no more.
+
+            token = server.client_token(5000)
+            player = Loopmeter(url, token.token)
+
+        Raises:
+            InvalidRequest: the budget or the time (10 s to a day) is out of range.
+        """
+        request = _core.post_client_token(tokens_max, expires_in_s)
+        return _core.parse(ClientToken, self._runner().send(request))
 
     def price_book(self) -> PriceBook:
         """The prices in force."""

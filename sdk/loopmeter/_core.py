@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from loopmeter._chunks import CHUNKS_MEDIA_TYPE
 from loopmeter._exceptions import AnswerUnreadable, APIError, InvalidRequest, api_error_type
 from loopmeter._models import (
+    ClientTokenRequest,
     FieldProblem,
     Layer,
     LoopOrder,
@@ -160,6 +161,15 @@ def get_usage(limit: int, cursor: str | None) -> HttpRequest:
 
 def get_json(path: Literal["/v1/balance", "/v1/models", "/v1/price-book"]) -> HttpRequest:
     return HttpRequest("GET", path, {"Accept": _JSON})
+
+
+def post_client_token(tokens_max: int, expires_in_s: int) -> HttpRequest:
+    """Raises ``InvalidRequest``: a limit is out of range; found here, before anything is sent."""
+    try:
+        order = ClientTokenRequest(tokens_max=tokens_max, expires_in_s=expires_in_s)
+    except ValidationError as error:
+        raise InvalidRequest(problem_of_validation(error)) from error
+    return HttpRequest("POST", "/v1/client-tokens", {"Accept": _JSON, "Content-Type": _JSON}, _json(order))
 
 
 def _loop(job_id: str) -> str:

@@ -108,7 +108,7 @@ def test_a_closed_hold_cannot_be_posted(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 1000)
         hold(connection, "h", 800)
-        ledger.close_hold(connection, "h", "expired")
+        ledger.close_hold(connection, "h", "expired", HOUR_MS)
 
         with pytest.raises(Refused, match="hold_expired"):
             post(connection, "h", 0, 1)

@@ -59,13 +59,15 @@ class Loops(Controller):
             quote_id=data.quote_id,
             runs_by_itself=form == "application/json",
         )
-        live = await gateway.live((await gateway.order(caller, order)).id, caller.customer_id)
+        record = await gateway.order(caller, order)
+        if form == "application/json":
+            # Nothing is read, so a job that another gateway makes stays where it is.
+            answer = record.wire().model_dump_json().encode()
+            return ASGIResponse(body=answer, media_type="application/json", headers=job_headers(record))
+        live = await gateway.live(record.id, caller.customer_id)
         if form == CHUNKS_MEDIA_TYPE:
             return chunk_stream(gateway, live, 0)
-        if form == WAV_MEDIA_TYPE:
-            return wav_stream(gateway, live)
-        body = live.record.wire().model_dump_json().encode()
-        return ASGIResponse(body=body, media_type="application/json", headers=job_headers(live))
+        return wav_stream(gateway, live)
 
     @get("/loops/{job_id:str}")
     async def job(self, request: _Request, job_id: FromPath[str]) -> Job:

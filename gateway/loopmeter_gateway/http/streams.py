@@ -12,6 +12,7 @@ from loopmeter import CHUNKS_MEDIA_TYPE, ChunkReceived, StreamEnded, StreamStart
 from loopmeter._wav import WAV_HEADER_BYTES, wav_header, wav_padding
 from loopmeter_gateway.gateway import Gateway
 from loopmeter_gateway.jobs.live import LiveJob
+from loopmeter_gateway.jobs.records import JobRecord
 from loopmeter_gateway.problems import Refused
 
 WAV_MEDIA_TYPE = "audio/wav"
@@ -29,7 +30,7 @@ class JobStream(ASGIResponse):
     _should_set_content_length = False
 
     def __init__(self, gateway: Gateway, live: LiveJob, body: Body, media_type: str, length: int | None = None) -> None:
-        headers = job_headers(live) | {"Cache-Control": "no-store"}
+        headers = job_headers(live.record) | {"Cache-Control": "no-store"}
         if length is not None:
             headers["Content-Length"] = str(length)
         super().__init__(media_type=media_type, headers=headers)
@@ -67,9 +68,9 @@ class StreamCut(Exception):
     """The sound ended before the file did. Raised after the answer has begun, so that the connection is cut."""
 
 
-def job_headers(live: LiveJob) -> dict[str, str]:
+def job_headers(record: JobRecord) -> dict[str, str]:
     """What every answer about one job says in its headers."""
-    return {"Loopmeter-Job-Id": live.record.id, "Loopmeter-Tokens-Quoted": str(live.record.offer.tokens)}
+    return {"Loopmeter-Job-Id": record.id, "Loopmeter-Tokens-Quoted": str(record.offer.tokens)}
 
 
 def chunk_stream(gateway: Gateway, live: LiveJob, first_index: int) -> JobStream:

@@ -40,6 +40,7 @@ class LiveJob:
         self.readers = 0
         self.parked_since: datetime | None = now
         self.stopping = False
+        self.moved = False  # Another gateway makes it now; see ``owners.py``.
         self.failure: Refused | None = None
         self.delivering: asyncio.Task[None] | None = None
         self.lease_number = 0  # of its last lease, over all jobs; 0 before the first

@@ -38,6 +38,7 @@ class Order:
     runs_by_itself: bool
     key_id: str = ""
     budget_id: str = ""
+    gateway_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ def order_job(
         "budget_id": order.budget_id,
         "plan": offer.plan,
         "model": offer.request.model,
+        "gateway_id": order.gateway_id,
     }
     row = connection.execute(insert(jobs).returning(jobs), values).one()
     return record_of(row), True
@@ -151,12 +153,6 @@ def find_job(connection: Connection, job_id: str, customer_id: str) -> JobRecord
     if row is None:
         raise Refused("not_found", f"expected a job of this customer, found none called {job_id!r}")
     return record_of(row)
-
-
-def unfinished_jobs(connection: Connection) -> list[JobRecord]:
-    """The jobs that have not ended, oldest first."""
-    found = select(jobs).where(jobs.c.state.in_(("queued", "running"))).order_by(jobs.c.number)
-    return [record_of(row) for row in connection.execute(found)]
 
 
 def deliver_chunk(
@@ -253,8 +249,10 @@ def expire_jobs(connection: Connection, now_ms: int) -> list[JobRecord]:
     """End the jobs whose holds have expired; those jobs."""
     ended = []
     for hold_id in ledger.expired_holds(connection, now_ms):
-        ledger.close_hold(connection, hold_id, "expired", now_ms)
-        job_id = connection.execute(select(jobs.c.id).where(jobs.c.hold_id == hold_id)).scalar_one()
+        # The job's row first, as everywhere; its chunk may have put off the expiry while we waited for it.
+        job_id = connection.execute(select(jobs.c.id).where(jobs.c.hold_id == hold_id).with_for_update()).scalar()
+        if not ledger.close_hold(connection, hold_id, "expired", now_ms) or job_id is None:
+            continue
         overdue = Refused("hold_expired", f"expected job {job_id} to move on, found it still; ask again")
         ended.append(end_job(connection, job_id, "failed", now_ms, error=overdue.problem()))
     return ended

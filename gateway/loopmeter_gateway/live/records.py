@@ -42,6 +42,7 @@ class LiveOrder:
     customer_id: str
     key_id: str
     budget_id: str
+    gateway_id: str
     session: str
     order_sha256: bytes
     request: LiveRequest
@@ -85,6 +86,7 @@ def start(connection: Connection, order: LiveOrder, now_ms: int, hold_expires_at
         runs_by_itself=False,
         key_id=order.key_id,
         budget_id=order.budget_id,
+        gateway_id=order.gateway_id,
     )
     job, new = records.order_job(connection, asked, offer, now_ms, hold_expires_at_ms, job_id=job_id)
     if new:

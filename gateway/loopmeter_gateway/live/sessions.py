@@ -49,6 +49,7 @@ class LiveSessions:
             customer_id=caller.customer_id,
             key_id=caller.key_id,
             budget_id=caller.budget_id,
+            gateway_id=gateway.id,
             session=asked.session,
             order_sha256=hashlib.sha256(body.encode()).digest(),
             request=plan.request,

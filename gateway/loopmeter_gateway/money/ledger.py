@@ -150,10 +150,14 @@ def extend_hold(connection: Connection, hold_id: str, tokens: int) -> int:
 def close_hold(
     connection: Connection, hold_id: str, state: Closed, now_ms: int = 0, *, reason: str = "", actor: str = ""
 ) -> bool:
-    """Close a hold and free what it did not post. ``False``: it was closed before, and nothing changed."""
+    """Close a hold and free what it did not post. ``False``: it was closed before (or, to be expired, has time left),
+    and nothing changed."""
+    open_ = (holds.c.id == hold_id) & (holds.c.state == "open")
+    if state == "expired":
+        open_ &= holds.c.expires_at_ms <= now_ms
     closed = connection.execute(
         update(holds)
-        .where(holds.c.id == hold_id, holds.c.state == "open")
+        .where(open_)
         .values(state=state, closed_at_ms=now_ms, reason=reason or None, actor=actor or None)
         .returning(holds.c.account_id, holds.c.amount, holds.c.posted)
     ).first()

@@ -54,11 +54,14 @@ class PostgresStore:
         await self._reader.dispose()
 
     async def read(self, work: Work[_Result]) -> _Result:
-        try:
-            async with self._read_room, self._reader.connect() as connection, connection.begin():
-                return await connection.run_sync(work)
-        except DBAPIError as error:
-            raise _refused(error) from error
+        for tries_left in (1, 0):
+            try:
+                async with self._read_room, self._reader.connect() as connection, connection.begin():
+                    return await connection.run_sync(work)
+            except DBAPIError as error:
+                if not (tries_left and error.connection_invalidated):  # The server was restarted, perhaps.
+                    raise _refused(error) from error
+        raise AssertionError("the last try returns or raises")
 
     async def write(self, work: Work[_Result]) -> _Result:
         # A task of its own: a caller that leaves must not break the work off half way.
@@ -73,19 +76,24 @@ class PostgresStore:
             task.exception()  # Seen, also when its caller has left.
 
     async def _write(self, work: Work[_Result]) -> _Result:
-        for tries_left in reversed(range(TRIES)):
+        for tries in range(1, TRIES + 1):
+            finished = False
             try:
                 async with self._write_room, self._writer.begin() as connection:
-                    return await connection.run_sync(work)
+                    result = await connection.run_sync(work)
+                    finished = True
+                return result
             except DBAPIError as error:
-                if tries_left == 0 or not _may_pass(error, TRIES - tries_left):
+                # A connection that broke before the commit took nothing with it; after that, nobody knows.
+                broken = error.connection_invalidated and not finished
+                if tries == TRIES or not (broken or _may_pass(error, tries)):
                     raise _refused(error) from error
             await asyncio.sleep(random.uniform(0, 0.02))
         raise AssertionError("the last try returns or raises")
 
 
 def _engine(url: URL, size: int) -> AsyncEngine:
-    return create_async_engine(url, pool_size=size, max_overflow=0, pool_pre_ping=True)
+    return create_async_engine(url, pool_size=size, max_overflow=0)
 
 
 def _refused(error: DBAPIError) -> Exception:

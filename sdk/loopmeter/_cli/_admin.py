@@ -80,7 +80,7 @@ class _Admin:
             table.add_row(*(Text(_shown(row[column])) for column in columns))
         console = Console()
         # A pipe has no width; ids are cut on a narrow screen only.
-        console.print(table, width=None if console.is_terminal else 240)
+        (console if console.is_terminal else Console(width=240)).print(table)
 
 
 def _shown(value: object) -> str:

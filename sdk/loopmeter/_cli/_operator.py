@@ -42,20 +42,25 @@ def needs(extra: str) -> Iterator[None]:
     help="loopmeter, fake, one that is installed, or http://HOST:PORT of one that is served.",
 )
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder for encoded files.")
+@click.option("--price-book", default="standard", show_default=True, help="Shipped, or one that is in force.")
 @click.option(
     "--engine-deadline",
     "deadline_s",
     type=click.FloatRange(min=0.1),
     help="Seconds that the engine gets for one chunk; default 120.",
 )
-def serve(host: str, port: int, db: str, engine: str, data: Path | None, deadline_s: float | None) -> None:
+def serve(
+    host: str, port: int, db: str, engine: str, data: Path | None, price_book: str, deadline_s: float | None
+) -> None:
     """Run gateway and engine in one process, until SIGINT or SIGTERM."""
     with needs("engine,gateway"):
         from loopmeter_engine.contract import EngineError
         from loopmeter_gateway import server
 
         try:
-            server.serve(host=host, port=port, db=db, engine=engine, data=data, deadline_s=deadline_s)
+            server.serve(
+                host=host, port=port, db=db, engine=engine, data=data, price_book=price_book, deadline_s=deadline_s
+            )
         except EngineError as error:
             raise click.ClickException(str(error)) from error
 

@@ -1,0 +1,367 @@
+"""A seeded simulation of the money: customers order, chunks are charged, and everything that can go wrong does.
+
+The world drives the very units of work that the gateway runs, on a real store, with a clock that it turns and an
+engine that it plays itself. Beside the database it keeps a model in plain Python, which knows what everybody should
+have; after every step the touched rows must agree with it, and every so often all of the books are added up.
+
+``python -m tests.gateway.simulator [SEEDS [STEPS]]`` runs it on SQLite and prints what was done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, text
+
+from loopmeter import LoopRequest
+from loopmeter_engine.contract import Chunk, Usage
+from loopmeter_engine.fake import FakeEngine
+from loopmeter_gateway.accounts import customers
+from loopmeter_gateway.clock import ManualClock, to_ms
+from loopmeter_gateway.database import create_tables, open_writer
+from loopmeter_gateway.jobs import records
+from loopmeter_gateway.money import ledger, movements, quotes
+from loopmeter_gateway.money.audit import audit
+from loopmeter_gateway.money.movements import Why
+from loopmeter_gateway.money.price_book import charge_due, load_price_book
+from loopmeter_gateway.money.quotes import Offer
+from loopmeter_gateway.problems import Refused
+from loopmeter_gateway.tables import accounts, chunks, holds, jobs, transfers
+
+_Result = TypeVar("_Result")
+START = datetime(2026, 1, 5, 12, tzinfo=UTC)
+TTL_MS = 3_600_000
+BOOK = load_price_book("standard")
+WHY = Why("simulated", "simulator")
+AUDIT_EVERY = 250
+
+
+class Fault(Exception):
+    """The disk is full, or the database is gone, after the work was done and before it was committed."""
+
+
+@dataclass
+class Job:
+    """What the model knows of a job."""
+
+    id: str
+    customer: str
+    key: str
+    request: LoopRequest
+    offer: Offer
+    delivered: int = 0
+    charged: int = 0
+    refunded: int = 0
+    state: str = "queued"
+    touched_ms: int = 0
+
+    @property
+    def open(self) -> bool:
+        return self.state in ("queued", "running")
+
+
+@dataclass
+class World:
+    """One run: a database, a model, and the dice."""
+
+    url: str
+    seed: int
+    tokens: dict[str, int] = field(default_factory=dict)  # by customer: granted, adjusted, refunded, less charged
+    jobs: list[Job] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)
+        self.clock = ManualClock(START)
+        self.engine = FakeEngine()
+        self.fault: str | None = None
+        self.db = self._open()
+        create_tables(self.db)
+        for name in ("ada", "bob", "eve"):
+            with self.db.begin() as connection:
+                self.tokens[customers.create_customer(connection, f"{name}-{self.seed}", "standard", self.now_ms)] = 0
+
+    def _open(self) -> Engine:
+        if not self.url.startswith("sqlite"):
+            return create_engine(make_url(self.url).set(drivername="postgresql+psycopg"))
+        found = open_writer(self.url)
+        with found.connect() as connection:
+            # The simulation is about what is committed, not about the disk.
+            connection.exec_driver_sql("ROLLBACK")
+            connection.exec_driver_sql("PRAGMA synchronous=OFF")
+            connection.exec_driver_sql("BEGIN")
+        return found
+
+    @property
+    def now_ms(self) -> int:
+        return to_ms(self.clock.now())
+
+    def run(self, steps: int) -> None:
+        """Take steps, and check after each. Raises ``AssertionError`` with the seed and the step."""
+        kinds: list[tuple[Callable[[], str], int]] = [
+            *((self.order, 24), (self.replay, 4), (self.deliver, 50), (self.deliver_again, 6), (self.cancel, 5)),
+            *((self.grant, 8), (self.adjust, 4), (self.refund, 4), (self.jump, 3), (self.expire, 3), (self.crash, 1)),
+        ]
+        steps_of, weights = zip(*kinds, strict=True)
+        try:
+            for number in range(steps):
+                self.fault = self.dice.choice(("full disk", "database gone")) if self.dice.random() < 0.05 else None
+                step = self.dice.choices(steps_of, weights)[0]
+                try:
+                    self.done[f"{step.__name__}: {step()}"] += 1
+                except Fault:
+                    self.done[f"fault: {self.fault}"] += 1
+                self.check(number)
+        except Exception as error:
+            raise AssertionError(f"seed {self.seed}, step {number} ({step.__name__}): {error!r}") from error
+        finally:
+            self.db.dispose()
+
+    def commit(self, work: Callable[[Connection], _Result]) -> _Result:
+        """Run work in a transaction, which a fault undoes at the last moment."""
+        try:
+            with self.db.begin() as connection:
+                result = work(connection)
+                if self.fault == "database gone":
+                    self._lose(connection)
+                if self.fault is not None:
+                    raise Fault(self.fault)
+        except Refused:
+            raise
+        except Exception as error:
+            if self.fault is not None:
+                raise Fault(self.fault) from error
+            raise
+        return result
+
+    def _lose(self, connection: Connection) -> None:
+        """The connection breaks in the middle of the transaction."""
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        else:
+            connection.invalidate()
+
+    # Steps. Each says how it ended.
+
+    def order(self) -> str:
+        customer = self.dice.choice(list(self.tokens))
+        request = LoopRequest(prompt="x", tempo_bpm=240, bars=self.dice.randint(1, 8), seed=self.dice.randrange(4))
+        quality = self.dice.choice(("standard", "hifi"))
+        request = request.model_copy(update={"quality": quality})
+        offer = quotes.make_offer(self.engine, BOOK, "standard", request, self.clock.now())
+        job = Job("", customer, f"key-{len(self.jobs)}", request, offer, touched_ms=self.now_ms)
+        quote_id = None
+        if self.dice.random() < 0.3:
+            expires_at_ms = self.now_ms + 300_000
+            make = quotes.create_quote
+            quote_id = self.commit(lambda c: make(c, customer, request, offer, expires_at_ms)).quote_id
+        try:
+            record, new = self.commit(lambda c: self._order(c, job, quote_id))
+        except Refused as refused:
+            assert refused.code == "insufficient_tokens" and self.available(customer) < offer.tokens, refused
+            return refused.code
+        assert new and self.available(customer) >= offer.tokens
+        job.id = record.id
+        self.jobs.append(job)
+        return "new"
+
+    def _order(self, connection: Connection, job: Job, quote_id: str | None) -> tuple[records.JobRecord, bool]:
+        sha256 = hashlib.sha256(job.request.model_dump_json().encode()).digest()
+        order = records.Order(job.customer, job.key, sha256, job.request, quote_id, runs_by_itself=False)
+        offer = None if quote_id is not None else job.offer
+        return records.order_job(connection, order, offer, self.now_ms, self.now_ms + TTL_MS)
+
+    def replay(self) -> str:
+        """The same idempotency key again, or with another body."""
+        if not self.jobs:
+            return "nothing"
+        job = self.dice.choice(self.jobs)
+        other = self.dice.random() < 0.3
+        asked = Job("", job.customer, job.key, job.request, job.offer)
+        if other:
+            asked.request = job.request.model_copy(update={"prompt": "another"})
+        try:
+            record, new = self.commit(lambda c: self._order(c, asked, None))
+        except Refused as refused:
+            assert other and refused.code == "idempotency_key_reused", refused
+            return refused.code
+        assert not other and not new and record.id == job.id
+        return "replayed"
+
+    def deliver(self) -> str:
+        job = self._open_job()
+        if job is None:
+            return "nothing"
+        for _ in range(self.dice.choice((1, 1, 1, 1, 2, 4, 30))):  # A slow reader, a quick one, one that takes all.
+            if not job.open:
+                return "completed"
+            self._deliver(job)
+        return "charged"
+
+    def _deliver(self, job: Job) -> None:
+        chunk = _chunk(job, job.delivered)
+        record, received = self.commit(
+            lambda c: records.deliver_chunk(c, job.id, chunk, self.now_ms, self.now_ms + TTL_MS)
+        )
+        job.delivered += 1
+        job.touched_ms = self.now_ms
+        frames = sum(job.offer.chunk_frames[: job.delivered])
+        total = charge_due(job.offer.tokens, frames, job.offer.frames)
+        assert received is not None and received.meter.tokens == total - job.charged
+        self.tokens[job.customer] -= total - job.charged
+        job.charged = total
+        job.state = "completed" if job.delivered == len(job.offer.chunk_frames) else "running"
+        assert record.state == job.state
+
+    def deliver_again(self) -> str:
+        """A chunk that was charged, once more: whatever happens, nothing changes."""
+        made = [job for job in self.jobs[-40:] if job.delivered]
+        if not made:
+            return "nothing"
+        job = self.dice.choice(made)
+        chunk = _chunk(job, self.dice.randrange(job.delivered))
+        try:
+            self.commit(lambda c: records.deliver_chunk(c, job.id, chunk, self.now_ms, self.now_ms + TTL_MS))
+        except (Refused, AssertionError):
+            return "refused"
+        raise RuntimeError("a chunk was charged twice")
+
+    def cancel(self) -> str:
+        job = self.dice.choice(self.jobs) if self.jobs else None
+        if job is None:
+            return "nothing"
+        was_open = job.open
+        record = self.commit(lambda c: records.end_job(c, job.id, "cancelled", self.now_ms))
+        job.state = "cancelled" if was_open else job.state
+        assert record.state == job.state
+        return "cancelled" if was_open else "ended before"
+
+    def grant(self) -> str:
+        customer, tokens = self.dice.choice(list(self.tokens)), self.dice.randint(1, 8000)
+        self.commit(lambda c: movements.grant(c, customer, tokens, self.now_ms, WHY))
+        self.tokens[customer] += tokens
+        return "granted"
+
+    def adjust(self) -> str:
+        customer, tokens = self.dice.choice(list(self.tokens)), self.dice.choice((-3000, -200, -1, 150))
+        try:
+            self.commit(lambda c: movements.adjust(c, customer, tokens, self.now_ms, WHY))
+        except Refused as refused:
+            assert refused.code == "insufficient_tokens" and self.available(customer) + tokens < 0, refused
+            return refused.code
+        self.tokens[customer] += tokens
+        return "adjusted"
+
+    def refund(self) -> str:
+        ended = [job for job in self.jobs[-40:] if not job.open and job.charged]
+        if not ended:
+            return "nothing"
+        job, tokens = self.dice.choice(ended), self.dice.randint(1, 900)
+        try:
+            self.commit(lambda c: movements.refund(c, job.id, tokens, self.now_ms, WHY))
+        except Refused as refused:
+            assert refused.code == "refund_too_large" and job.refunded + tokens > job.charged, refused
+            return refused.code
+        job.refunded += tokens
+        self.tokens[job.customer] += tokens
+        return "refunded"
+
+    def jump(self) -> str:
+        seconds = self.dice.choice((1, 60, 1800, 3601, 3601, -5, -600))
+        self.clock.advance(seconds)
+        return "forward" if seconds > 0 else "back"
+
+    def expire(self) -> str:
+        ended = {record.id for record in self.commit(lambda c: records.expire_jobs(c, self.now_ms))}
+        overdue = {job.id for job in self.jobs if job.open and job.touched_ms + TTL_MS <= self.now_ms}
+        assert ended == overdue
+        for job in self.jobs:
+            job.state = "failed" if job.id in ended else job.state
+        return "expired" if ended else "none"
+
+    def crash(self) -> str:
+        """The process dies: nothing but the database is left."""
+        self.db.dispose()
+        self.db = self._open()
+        return "restarted"
+
+    def _open_job(self) -> Job | None:
+        return self.dice.choice(found) if (found := [job for job in self.jobs if job.open]) else None
+
+    # Invariants.
+
+    def available(self, customer: str) -> int:
+        held = sum(job.offer.tokens - job.charged for job in self.jobs if job.open and job.customer == customer)
+        return self.tokens[customer] - held
+
+    def check(self, number: int) -> None:
+        with self.db.begin() as connection:
+            open_jobs = [job for job in self.jobs if job.open]
+            for customer in self.tokens:
+                held = sum(job.offer.tokens - job.charged for job in open_jobs if job.customer == customer)
+                found = ledger.balance(connection, customer)
+                expected = (self.tokens[customer] - held, held, self.tokens[customer])
+                assert (found.available, found.held, found.posted) == expected, (customer, found, expected)
+                assert found.available >= 0
+            open_holds = select(func.count()).select_from(holds).where(holds.c.state == "open")
+            assert connection.execute(open_holds).scalar_one() == len(open_jobs)
+            if self.jobs:
+                self._check_job(connection, self.dice.choice(self.jobs[-20:]))
+            if number % AUDIT_EVERY == 0:
+                self._check_all(connection)
+
+    def _check_job(self, connection: Connection, job: Job) -> None:
+        row = connection.execute(select(jobs).where(jobs.c.id == job.id)).one()
+        known = (job.state, job.charged, job.delivered)
+        assert (row.state, row.tokens_charged, row.chunks_delivered) == known, (row, known)
+        if job.state == "completed":
+            assert row.tokens_charged == row.tokens_quoted == job.offer.tokens
+        for index in range(job.delivered):  # Whatever was charged can be fetched.
+            assert records.read_chunk(connection, job.id, index).pcm == _chunk(job, index).pcm
+
+    def _check_all(self, connection: Connection) -> None:
+        found = audit(connection)
+        assert (found.posted_sum, found.faults) == (0, ()), found
+        twice: Any = (
+            select(transfers.c.hold_id)
+            .where(transfers.c.kind == "charge")
+            .group_by(transfers.c.hold_id, transfers.c.chunk_index)
+            .having(func.count() > 1)
+        )
+        assert connection.execute(twice).first() is None
+        negative = select(accounts.c.id).where(accounts.c.posted < accounts.c.held, ~accounts.c.may_overdraw)
+        assert connection.execute(negative).first() is None
+        stored = connection.execute(select(func.count()).select_from(chunks)).scalar_one()
+        assert stored == sum(job.delivered for job in self.jobs)
+
+
+def _chunk(job: Job, index: int) -> Chunk:
+    frames = job.offer.chunk_frames[index]
+    pcm = hashlib.sha256(f"{job.key}/{index}".encode()).digest()
+    usage = Usage(frames=frames, steps=1, flops=1, device_seconds=0.01, peak_memory_bytes=1)
+    return Chunk(index=index, pcm=pcm, frames=frames, usage=usage, state_after=pcm[:8])
+
+
+def main() -> None:
+    seeds, steps = (int(given) for given in [*sys.argv[1:], *("20", "10000")[len(sys.argv) - 1 :]])
+    total: Counter[str] = Counter()
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(f"sqlite:///{folder}/world.db", seed)
+            world.run(steps)
+        total += world.done
+        print(f"seed {seed}: {steps} steps, {len(world.jobs)} jobs, no invariant broken", flush=True)
+    for name, count in sorted(total.items()):
+        print(f"{count:8} {name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""``loopmeter admin`` as an operator types it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from loopmeter._cli._program import program
+
+from .conftest import House
+from .test_admin_http import MINE
+
+
+class Shell:
+    """Runs the program on one database."""
+
+    def __init__(self, db: str) -> None:
+        self._db = db
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(program, ["admin", "--db", self._db, *arguments])
+
+    def json(self, *arguments: str) -> Any:
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.output)
+
+
+@pytest.fixture
+def shell(house: House) -> Shell:
+    return Shell(house.settings.db)
+
+
+def test_a_customer_gets_a_plan_a_key_and_tokens(shell: Shell) -> None:
+    made = shell.json("customer", "create", "bob", "--plan", "studio")
+    key = shell.json("key", "create", "bob", "--scope", "make", "--day-tokens", "900", "--expires", "2100-01-01")
+    granted = shell.json("grant", "bob", "500", "--reason", "invoice 17", "--reference", "inv-17")
+    again = shell.json("grant", "bob", "500", "--reason", "invoice 17", "--reference", "inv-17")
+    less = shell.json("adjust", "bob", "-400", "--reason", "typing error")
+
+    assert made["available"] == 60_000
+    assert key["key"].startswith("lm_") and key["scopes"] == ["make"]
+    assert (granted["available"], again["available"], less["available"]) == (60_500, 60_500, 60_100)
+    assert {found["name"] for found in shell.json("customer", "list")["customers"]} == {"ada", "bob"}
+
+
+def test_a_key_is_listed_rotated_budgeted_and_revoked(shell: Shell, house: House) -> None:
+    key_id = house.key.split("_")[1]
+    new = shell.json("key", "rotate", key_id, "--overlap", "60")
+    budget = shell.json("key", "budget", new["key_id"], "--month-tokens", "5000")
+    shell.json("key", "revoke", key_id)
+    states = {key["id"]: key["state"] for key in shell.json("key", "list", "ada")["keys"]}
+
+    assert budget["month_tokens_max"] == 5000
+    assert states == {key_id: "revoked", new["key_id"]: "active"}
+    assert house.key not in shell.run("key", "list", "ada").output
+
+
+def test_a_price_book_is_simulated_added_and_given(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(MINE)
+
+    simulated = shell.json("simulate", str(file), "--token-price", "0.0005", "--device-hour", "0.6")
+    before = shell.json("price-book", "list")["price_books"]
+    shell.json("price-book", "add", str(file))
+    given = shell.json("customer", "set", "ada", "--price-book", "mine-1")
+    file.write_text(MINE.replace("= 5", "= 6"))
+    changed = shell.run("price-book", "add", str(file))
+
+    assert simulated["price_book"] == "mine-1"
+    assert [book["id"] for book in before] == ["standard-1"]
+    assert given["price_book"] == "mine-1"
+    assert changed.exit_code == 1 and "never changes" in changed.output
+
+
+def test_reports_are_tables_csv_and_json(shell: Shell) -> None:
+    rows = list(csv.DictReader(io.StringIO(shell.run("export").output)))
+    margin = shell.run("margin", "--since", "2026-01-01")
+
+    assert rows == []
+    assert margin.exit_code == 0 and "tokens_sold" in margin.output
+    assert shell.json("audit") == {"posted_sum": 0, "open_holds": 0, "faults": []}
+    assert shell.json("hold", "list") == {"holds": []}
+    assert shell.json("job", "list", "--customer", "ada") == {"jobs": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("grant", "nobody", "5"), "expected the id or name of a customer"),
+        (("adjust", "ada", "-5", "--reason", "x"), "expected 5 available tokens, found 0"),
+        (("refund", "job_x", "--reason", "x"), "expected a job"),
+        (("customer", "create", "eve", "--plan", "gold"), "plan: expected one of standard, free, studio, scale"),
+        (("simulate", "nobody-1"), "expected a price book"),
+        (("margin", "--token-price", "-1"), "expected an amount such as 1.25"),
+        (("margin", "--since", "yesterday"), "expected a date or a time"),
+        (("hold", "void", "hold_x", "--reason", "x"), "expected a hold"),
+        (("outbox", "send", "--target", "openmeter", "--url", "http://127.0.0.1:9"), "0 events sent"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(shell: Shell, arguments: tuple[str, ...], words: str) -> None:
+    result = shell.run(*arguments)
+
+    assert words in result.output
+    assert "Traceback" not in result.output

@@ -1,0 +1,142 @@
+"""Usage for billing systems: written with the bill, sent until taken, under an id that never changes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+import pytest
+
+from loopmeter_gateway import admin
+from loopmeter_gateway.money.outbox import USAGE
+from loopmeter_gateway.money.targets import OpenMeter, StripeMeters, TargetFailed
+
+from .conftest import BOTH_STORES, House
+
+pytestmark = [pytest.mark.anyio, BOTH_STORES]
+
+
+class Billing:
+    """A billing system on loopback, that fails as often as it is told to."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.failures = 0
+        self.paths: list[str] = []
+        self.taken: list[dict[str, object]] = []
+        self.answer_repeats = False
+
+    def take(self, path: str, content_type: str, body: bytes) -> tuple[int, str]:
+        self.paths.append(path)
+        if self.failures:
+            self.failures -= 1
+            return 503, "busy"
+        if "json" in content_type:
+            self.taken += json.loads(body)
+            return 204, ""
+        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        if any(form["identifier"] == before["identifier"] for before in self.taken):
+            return 400, "An event already exists with identifier " + form["identifier"]
+        self.taken.append(dict(form))
+        return 200, "{}"
+
+
+@contextmanager
+def serve(billing: Billing) -> Iterator[Billing]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, text = billing.take(self.path, self.headers["Content-Type"], body)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    billing.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield billing
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def billing() -> Iterator[Billing]:
+    with serve(Billing()) as found:
+        yield found
+
+
+async def make(house: House, count: int) -> list[str]:
+    house.grant(800 * count)
+    async with house.open() as client:
+        ids = [str((await client.order(bars=1, seed=seed)).json()["id"]) for seed in range(count)]
+        for job_id in ids:
+            await client.ended(job_id)
+    return ids
+
+
+async def test_every_paid_job_is_sent_once_as_a_cloud_event(house: House, billing: Billing) -> None:
+    ids = await make(house, 3)
+    target = OpenMeter(billing.url, "secret")
+
+    first = admin.send_outbox(house.settings.db, "openmeter", target)
+    again = admin.send_outbox(house.settings.db, "openmeter", target)
+
+    assert (first["sent"], again["sent"]) == (3, 0)
+    assert {event["id"] for event in billing.taken} == {f"{job_id}:usage" for job_id in ids}
+    assert all(event["specversion"] == "1.0" and event["type"] == USAGE for event in billing.taken)
+    assert {event["subject"] for event in billing.taken} == {house.customer_id}
+    assert sum(event["data"]["tokens"] for event in billing.taken) == 2400  # type: ignore[index]
+
+
+async def test_what_failed_is_sent_again_under_the_same_id(house: House, billing: Billing) -> None:
+    await make(house, 1)
+    billing.failures = 1
+    target = OpenMeter(billing.url, "secret")
+
+    with pytest.raises(TargetFailed, match="503"):
+        admin.send_outbox(house.settings.db, "openmeter", target)
+    pending = admin.pending_events(house.settings.db, "openmeter")["events"]
+    admin.send_outbox(house.settings.db, "openmeter", target)
+
+    assert [event["id"] for event in billing.taken] == [event["id"] for event in pending]
+
+
+async def test_an_event_that_stripe_has_already_counts_as_sent(house: House, billing: Billing) -> None:
+    await make(house, 2)
+    target = StripeMeters(billing.url, "secret")
+    first = admin.send_outbox(house.settings.db, "stripe", target)
+    repeated = admin.send_outbox(house.settings.db, "stripe-2", target)  # As if the first had been forgotten.
+
+    assert (first["sent"], repeated["sent"], len(billing.taken)) == (2, 2, 2)
+    assert {event["payload[value]"] for event in billing.taken} == {"800"}
+
+
+async def test_a_refund_is_an_event_of_its_own(house: House, billing: Billing) -> None:
+    (job_id,) = await make(house, 1)
+    admin.refund(house.settings.db, job_id, 300, "a click")
+    admin.refund(house.settings.db, job_id, 300, "another click")
+    admin.send_outbox(house.settings.db, "openmeter", OpenMeter(billing.url, "secret"))
+
+    assert [event["data"]["tokens"] for event in billing.taken] == [800, -300, -300]  # type: ignore[index]
+    assert len({event["id"] for event in billing.taken}) == 3
+
+
+async def test_a_target_that_is_gone_loses_nothing(house: House, billing: Billing) -> None:
+    await make(house, 1)
+
+    with pytest.raises(TargetFailed):
+        admin.send_outbox(house.settings.db, "openmeter", OpenMeter("http://127.0.0.1:9", "secret"))
+
+    assert len(admin.pending_events(house.settings.db, "openmeter")["events"]) == 1
