@@ -48,6 +48,23 @@ def engines(ctx: click.Context, names: bool, as_json: bool) -> None:
     Console().print(table)
 
 
+@engines.command("convert")
+@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--variant", help="The folder of the model in SOURCE, such as acestep-v15-turbo; default: the only one.")
+def convert(source: Path, target: Path, variant: str | None) -> None:
+    """Convert an ACE-Step 1.5 checkpoint from its original layout to diffusers'. Nothing in it is unpickled or run."""
+    with needs("ace-step"):
+        from loopmeter_engine.contract import EngineError
+        from loopmeter_engine.engines.ace_step.convert import convert_checkpoint
+
+        try:
+            tensors = convert_checkpoint(source, target, variant)
+        except EngineError as error:
+            raise click.ClickException(str(error)) from error
+    click.echo(f"{target}: {tensors} tensors; use it with: LOOPMETER_ACE_STEP_DIR={target}")
+
+
 @click.group()
 def engine() -> None:
     """Run one engine for gateways on other machines."""
