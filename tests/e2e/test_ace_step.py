@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from benchmarks.tiny_ace_step import save_tiny
 from tests.engine.ace_step.conftest import make_source
 from tests.engine.ace_step.test_ace_step import TASKS
-from tests.engine.ace_step.tiny import save_tiny
 
 from loopmeter import Loopmeter
 

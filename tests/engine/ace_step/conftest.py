@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from benchmarks.tiny_ace_step import save_tiny
 
 from loopmeter_engine.engines.ace_step import AceStepEngine
-
-from .tiny import save_tiny
 
 
 @pytest.fixture(scope="session")

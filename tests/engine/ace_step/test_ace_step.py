@@ -42,7 +42,7 @@ def asked_for(task: str, source_base64: str) -> LoopRequest:
 
 class TestAceStepKeepsTheContract(EngineContract):
     short = REQUEST.model_copy(update={"steps": 1})
-    long = REQUEST.model_copy(update={"steps": 1, "bars": 2})
+    long = REQUEST.model_copy(update={"steps": 1, "bars": 2})  # Four chunks.
 
     @pytest.fixture
     def engine(self, ace_step: AceStepEngine) -> AceStepEngine:

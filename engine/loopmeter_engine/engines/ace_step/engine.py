@@ -25,17 +25,18 @@ from loopmeter_engine.contract import Chunk, EngineFailed, EngineInfo, InvalidRe
 from loopmeter_engine.engine import pcm_bytes
 from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, SAMPLE_RATE_HZ, Asked, ask
 from loopmeter_engine.engines.ace_step.checkpoint import find_checkpoint, inspect_checkpoint
-from loopmeter_engine.engines.ace_step.decoding import JOIN_FRAMES, decode, levelled, window_of
+from loopmeter_engine.engines.ace_step.decoding import JOIN_FRAMES, MARGIN, decode, levelled, window_of
 from loopmeter_engine.engines.ace_step.flops import AceStepFlops
 from loopmeter_engine.engines.ace_step.memory import choose_mode, free_bytes
 from loopmeter_engine.engines.ace_step.pipeline import AceStepPipelineHost
 from loopmeter_engine.engines.ace_step.state import identity_of, open_state, seal
-from loopmeter_engine.exact import check_lease, chunk_table, loop_frames, metronome, with_defaults
+from loopmeter_engine.exact import check_lease, loop_frames, metronome, with_defaults
 
 NAME = "ace-step"
 DURATION_S_MAX = 300.0
-FIRST_CHUNK_FRAMES = 12 * LATENT_FRAMES  # 0.48 s: the first sound waits for as little decoding as is sensible.
-CHUNK_FRAMES = 25 * LATENT_FRAMES  # 1 s
+# In latent frames. The first sound waits for as little decoding as is sensible; later windows are long, because the
+# margins of a short one would be most of its work: 1.9 times the whole at 25 frames, 1.2 times at these.
+CHUNK_LATENTS = (12, 25, 50, 100)
 CONFORM_SEEDS = 3
 CONFORM_MARGIN = 0.12  # What a drifting tempo may need beyond the asked length.
 _KEPT_MAX = 4
@@ -83,7 +84,7 @@ class AceStepEngine:
     def plan(self, request: LoopRequest) -> Plan:
         resolved, frames = self._resolve(request)
         hifi = resolved.quality == "hifi"
-        table = chunk_table(frames, FIRST_CHUNK_FRAMES, CHUNK_FRAMES)
+        table = growing_chunks(frames)
         return Plan(
             request=resolved,
             frames=frames,
@@ -138,7 +139,7 @@ class AceStepEngine:
             seconds, began = time.perf_counter() - began, time.perf_counter()
             usage = Usage(
                 frames=stop - start,
-                steps=self._asked(request).steps,
+                steps=self.asked(request).steps,
                 flops=flops[index],
                 device_seconds=seconds,
                 peak_memory_bytes=self._host.peak_memory_bytes(),
@@ -159,11 +160,11 @@ class AceStepEngine:
 
     def _make_latents(self, request: LoopRequest) -> Tensor:
         """(T, width) float32, on the CPU. Called under the lock."""
-        return self._host.latents(self._asked(request), request.seed, self._lora(request))
+        return self._host.latents(self.asked(request), request.seed, self._lora(request))
 
     def _make_conformed(self, request: LoopRequest) -> Conformed:
         assert request.tempo_bpm is not None and request.bars is not None
-        asked = self._asked(request)
+        asked = self.asked(request)
 
         def make(seed: int) -> Any:
             latents = self._host.latents(asked, seed, self._lora(request))
@@ -185,6 +186,11 @@ class AceStepEngine:
                 f"none of {CONFORM_SEEDS} seeds could be conformed: {error}; ask without conform"
             ) from error
 
+    @property
+    def pipeline(self) -> Any:
+        """``diffusers.AceStepPipeline`` with these weights. Not to be called while a lease runs."""
+        return self._host.pipeline
+
     def _resolve(self, request: LoopRequest) -> tuple[LoopRequest, int]:
         """The request with nothing left open, checked, and its frames. Raises InvalidRequest."""
         refuse_unsupported(request, NAME, self._capabilities, self._why())
@@ -192,11 +198,12 @@ class AceStepEngine:
         if request.lora is not None and request.lora not in self._checkpoint.loras:
             known = ", ".join(self._checkpoint.loras) or "none"
             raise InvalidRequest("lora", f"expected one of the installed LoRAs ({known}), found {request.lora!r}")
-        self._asked(resolved)
+        self.asked(resolved)
         return resolved, loop_frames(resolved, SAMPLE_RATE_HZ)
 
     @functools.lru_cache(maxsize=16)  # noqa: B019  # Engines live as long as their process.
-    def _asked(self, resolved: LoopRequest) -> Asked:
+    def asked(self, resolved: LoopRequest) -> Asked:
+        """What the pipeline is asked for a resolved request. Raises InvalidRequest."""
         frames = loop_frames(resolved, SAMPLE_RATE_HZ)
         if resolved.conform:
             frames = round(frames * (1 + CONFORM_MARGIN)) + 2 * SAMPLE_RATE_HZ
@@ -211,7 +218,7 @@ class AceStepEngine:
 
     def _flops_of(self, resolved: LoopRequest, table: tuple[int, ...]) -> tuple[int, ...]:
         """Per chunk. A conformed loop is decoded whole, in its first chunk; further seeds are not foreseen."""
-        asked = self._asked(resolved)
+        asked = self.asked(resolved)
         denoising = self._flops.denoising(asked, *self._host.token_counts(asked))
         if resolved.conform:
             return (denoising + self._flops.decoding(asked.latents), *[1] * (len(table) - 1))
@@ -228,7 +235,7 @@ class AceStepEngine:
         """Weights, and a decoder window where it is widest: in its last channels, in and out."""
         size = self._mode.dtype.itemsize
         weights = self._checkpoint.parameters * size
-        window = (CHUNK_FRAMES // LATENT_FRAMES + 18) * LATENT_FRAMES
+        window = (CHUNK_LATENTS[-1] + 2 * MARGIN) * LATENT_FRAMES
         return weights // (2 if self._mode.offload else 1) + 4 * window * 128 * size
 
     @functools.cached_property
@@ -259,3 +266,11 @@ class AceStepEngine:
         if self._checkpoint.is_turbo:
             why |= dict.fromkeys(("extract", "lego", "complete"), "it needs a base model, this is turbo")
         return why
+
+
+def growing_chunks(frames: int) -> tuple[int, ...]:
+    """Chunks as ``CHUNK_LATENTS`` says, its last number repeated; what is left at the end is the last chunk."""
+    sizes: list[int] = []
+    while (left := frames - sum(sizes)) > 0:
+        sizes.append(min(left, CHUNK_LATENTS[min(len(sizes), len(CHUNK_LATENTS) - 1)] * LATENT_FRAMES))
+    return tuple(sizes)

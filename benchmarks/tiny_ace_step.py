@@ -1,29 +1,33 @@
-"""An ACE-Step 1.5 checkpoint of random weights, small enough to make in a test: the real classes, the real files."""
+"""An ACE-Step 1.5 checkpoint of random weights, small enough to make in a moment: the real classes, the real files.
+
+The tests use it too. What it plays is noise; what it takes is what the model takes, with smaller numbers.
+"""
 
 from __future__ import annotations
 
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
 LATENT = 8  # The real one has 64.
 
 
-def save_tiny(folder: Path, *, turbo: bool = False, seed: int = 0) -> Path:
-    """Write the checkpoint to ``folder``, in diffusers' layout."""
+def save_tiny(folder: Path, *, turbo: bool = False, seed: int = 0, width: int = 32) -> Path:
+    """Write the checkpoint to ``folder``, in diffusers' layout. The real one's ``width`` is 2048."""
     import diffusers
     import transformers
     from diffusers.pipelines.ace_step import modeling_ace_step as parts
 
     torch.manual_seed(seed)
-    shared = {
-        "hidden_size": 32,
-        "intermediate_size": 48,
+    shared: dict[str, Any] = {
+        "hidden_size": width,
+        "intermediate_size": 3 * width // 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
-        "head_dim": 8,
+        "head_dim": width // 4,
         "sliding_window": 16,
     }
     with warnings.catch_warnings():
@@ -49,12 +53,12 @@ def save_tiny(folder: Path, *, turbo: bool = False, seed: int = 0) -> Path:
             encoder_hidden_size=2 * LATENT,
             downsampling_ratios=[2, 4, 4, 6, 10],
             channel_multiples=[1, 1, 1, 1, 1],
-            decoder_channels=4,
+            decoder_channels=width // 8,
             decoder_input_channels=LATENT,
             sampling_rate=48_000,
         ).save_pretrained(folder / "vae")
         codec = {**shared, "audio_acoustic_hidden_dim": LATENT, "num_attention_pooler_hidden_layers": 1}
-        parts.AceStepAudioTokenizer(**codec, fsq_dim=32, fsq_input_levels=[8, 8, 8, 5, 5, 5]).save_pretrained(
+        parts.AceStepAudioTokenizer(**codec, fsq_dim=width, fsq_input_levels=[8, 8, 8, 5, 5, 5]).save_pretrained(
             folder / "audio_tokenizer"
         )
         parts.AceStepAudioTokenDetokenizer(**codec).save_pretrained(folder / "audio_token_detokenizer")
@@ -75,7 +79,7 @@ def save_tiny(folder: Path, *, turbo: bool = False, seed: int = 0) -> Path:
     return folder
 
 
-def _tokenizer():  # type: ignore[no-untyped-def]
+def _tokenizer() -> Any:
     """Bytes as tokens."""
     import tokenizers
     import transformers
