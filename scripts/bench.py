@@ -89,7 +89,7 @@ def sdk_part() -> Part:
 
 def engines_part() -> Part:
     about = (
-        "ACE-Step through diffusers with random weights of an eighth of its width, against one call of its pipeline "
+        "ACE-Step through diffusers with random weights of a sixteenth of its width, against one call of its pipeline "
         "for as much sound; and a fake engine in a process of its own, killed between two chunks and started again."
     )
     return Part("Other engines", about, engines.Row._fields, engines.measure())
