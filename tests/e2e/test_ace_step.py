@@ -14,6 +14,7 @@ from loopmeter import Loopmeter
 from .gateway_process import GatewayProcess
 
 
+@pytest.mark.timeout(360)  # Six loops, after diffusers and transformers were imported twice: seconds, but many.
 def test_every_task_is_sold_at_its_quote_to_the_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOOPMETER_ACE_STEP_DIR", str(save_tiny(tmp_path / "checkpoint")))
     gateway = GatewayProcess(tmp_path, "ace-step")
