@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from benchmarks import attention, clients, engine, gateway, sdk, table
+from benchmarks import attention, clients, engine, engines, gateway, sdk, table
 
 from loopmeter_engine.registry import load_engine
 
@@ -45,7 +45,10 @@ def main(arguments: list[str] | None = None) -> None:
     conditions, began = machine(), time.monotonic()
     print(conditions)
     parts = []
-    for part in (engine_part(given.engine), attention_part(), clients_part(given.engine), gateway_part(), sdk_part()):
+    name = given.engine
+    for part in (
+        engine_part(name), attention_part(), clients_part(name), gateway_part(), sdk_part(), engines_part(),
+    ):  # fmt: skip
         print(f"\n{part.title}\n{table.plain(part.header, part.rows)}")
         parts.append(part)
     given.out.write_text(page(conditions, parts))
@@ -94,6 +97,14 @@ def sdk_part() -> Part:
         "one that imports nothing."
     )
     return Part("What the SDK adds", about, sdk.Row._fields, sdk.measure())
+
+
+def engines_part() -> Part:
+    about = (
+        "ACE-Step through diffusers with random weights of a sixteenth of its width, against one call of its pipeline "
+        "for as much sound; and a fake engine in a process of its own, killed between two chunks and started again."
+    )
+    return Part("Other engines", about, engines.Row._fields, engines.measure())
 
 
 def machine() -> str:

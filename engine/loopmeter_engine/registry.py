@@ -13,7 +13,7 @@ from loopmeter_engine.contract import Engine, EngineError
 from loopmeter_engine.guard import DEADLINE_S, guard
 
 GROUP = "loopmeter.engines"
-_EXTRAS = {"ace-step": "ace-step", "musicgen": "ace-step"}  # Ours that need more than [engine].
+_EXTRAS = {"ace-step": "ace-step"}  # Ours that need more than [engine].
 
 
 class EngineEntry(NamedTuple):

@@ -155,7 +155,7 @@ class EngineContract:
     ) -> None:
         if capabilities & engine.info().capabilities:
             pytest.skip("this engine has it")
-        request = self.short.model_copy(update={field: value})
+        request = LoopRequest.model_validate({"prompt": "dusty lo-fi drums", field: value})
         with pytest.raises(InvalidRequest, match="expected an engine that can do") as caught:
             engine.plan(request)
         assert caught.value.field == field

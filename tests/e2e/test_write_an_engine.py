@@ -13,7 +13,7 @@ import pytest
 
 from loopmeter import Loopmeter
 
-from .gateway_process import GatewayProcess, run_program
+from .gateway_process import PROGRAM, GatewayProcess
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-an-engine.md"
 _FILE = re.compile(r"<!-- file: (?P<name>[\w.]+) -->\n```\w+\n(?P<text>.*?)```", re.DOTALL)
@@ -40,9 +40,12 @@ def test_its_own_tests_pass(site: Path) -> None:
     assert re.search(r"\d\d passed", done.stdout)
 
 
+@pytest.mark.timeout(360)
 def test_it_is_listed_and_sells_loops(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(site))
-    listed = {entry["name"]: entry for entry in json.loads(run_program("engines", "--json"))["engines"]}
+    # Every engine starts, torch and diffusers with it: seconds, but many on a busy machine.
+    done = subprocess.run([*PROGRAM, "engines", "--json"], capture_output=True, text=True, check=True, timeout=240)
+    listed = {entry["name"]: entry for entry in json.loads(done.stdout)["engines"]}
     assert (listed["pluck"]["distribution"], listed["pluck"]["version"]) == ("loopmeter-pluck", "0.1.0")
     assert listed["pluck"]["runs"] and listed["pluck"]["licence"] == "Apache-2.0"
 

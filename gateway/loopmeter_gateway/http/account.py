@@ -73,8 +73,8 @@ class Account(Controller):
                     duration_s_max=min(info.duration_s_max, granted.duration_s_max),
                     capabilities=tuple(sorted(info.capabilities)),
                     licence=info.licence,
-                    plans=tuple(plan.name for plan in book.plans if includes_model(plan, info.name)),
-                    included=includes_model(granted, info.name),
+                    plans=tuple(plan.name for plan in book.plans if includes_model(plan, info)),
+                    included=includes_model(granted, info),
                 )
                 for name in dict.fromkeys((HOUSE_MODEL, info.name))
             )

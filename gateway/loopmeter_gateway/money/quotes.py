@@ -88,21 +88,21 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
     )
 
 
-def includes_model(plan: PlanInfo, model: str) -> bool:
-    """Whether a plan includes a model. A plan that names none includes all."""
-    return not plan.models or model in plan.models
+def includes_model(plan: PlanInfo, info: EngineInfo) -> bool:
+    """Whether a plan includes a model. A plan that names none includes all whose sound may be sold."""
+    return info.name in plan.models or (not plan.models and info.commercial)
 
 
 def check_model(book: PriceBook, plan: PlanInfo, info: EngineInfo, asked: str) -> None:
     """Raises ``Refused`` invalid_request (no such model), model_not_in_plan."""
     if asked not in (HOUSE_MODEL, info.name):
         raise Refused.field("model", f"one of {', '.join(sorted({HOUSE_MODEL, info.name}))}", asked)
-    if not includes_model(plan, info.name):
-        others = [other.name for other in book.plans if includes_model(other, info.name)]
+    if not includes_model(plan, info):
+        others = [other.name for other in book.plans if includes_model(other, info)]
         raise Refused(
             "model_not_in_plan",
-            f"model: expected one of the plan {plan.name} ({', '.join(plan.models)}), found {info.name} "
-            f"({info.licence}); it is in the plans {', '.join(others) or 'of nobody'}",
+            f"model: expected one of the plan {plan.name} ({', '.join(plan.models) or 'all that may be sold'}), found "
+            f"{info.name} ({info.licence}); it is in the plans {', '.join(others) or 'of nobody'}",
         )
 
 

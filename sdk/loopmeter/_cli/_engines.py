@@ -1,11 +1,13 @@
-"""What an operator does with engines: list them, run one for another machine.
+"""What concerns engines: list them, run one for another machine, and put anybody's recording on an exact grid.
 
 Each command loads the part that it starts only when it is called, because the library goes without them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -46,6 +48,23 @@ def engines(ctx: click.Context, names: bool, as_json: bool) -> None:
     Console().print(table)
 
 
+@engines.command("convert")
+@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--variant", help="The folder of the model in SOURCE, such as acestep-v15-turbo; default: the only one.")
+def convert(source: Path, target: Path, variant: str | None) -> None:
+    """Convert an ACE-Step 1.5 checkpoint from its original layout to diffusers'. Nothing in it is unpickled or run."""
+    with needs("ace-step"):
+        from loopmeter_engine.contract import EngineError
+        from loopmeter_engine.engines.ace_step.convert import convert_checkpoint
+
+        try:
+            tensors = convert_checkpoint(source, target, variant)
+        except EngineError as error:
+            raise click.ClickException(str(error)) from error
+    click.echo(f"{target}: {tensors} tensors; use it with: LOOPMETER_ACE_STEP_DIR={target}")
+
+
 @click.group()
 def engine() -> None:
     """Run one engine for gateways on other machines."""
@@ -70,3 +89,35 @@ def serve_engine(name: str, host: str, port: int, deadline_s: float) -> None:
             serve_engine_process(name, host, port, deadline_s)
         except EngineError as error:
             raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--bpm", "tempo_bpm", type=click.FloatRange(20, 400), required=True, help="The tempo to come out at.")
+@click.option("--bars", type=click.IntRange(1, 256), required=True)
+@click.option(
+    "--beats", "beats_per_bar", type=click.IntRange(1, 16), default=4, show_default=True, help="Beats per bar."
+)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: SOURCE-conformed.wav")
+@_JSON
+def conform(source: Path, tempo_bpm: float, bars: int, beats_per_bar: int, output: Path | None, as_json: bool) -> None:
+    """Put the beats of a recording on an exact grid and cut it into a loop.
+
+    The first beat that is heard begins the loop. The recording's tempo must be within 12 % of --bpm.
+    """
+    with needs("engine"):
+        from loopmeter_engine.conform.files import conform_file
+
+        target = output or source.with_name(f"{source.stem}-conformed.wav")
+        report = conform_file(source, target, tempo_bpm=tempo_bpm, bars=bars, beats_per_bar=beats_per_bar)
+    if as_json:
+        click.echo(json.dumps({"wav": str(target), **dataclasses.asdict(report)}))
+        return
+    click.echo(
+        f"{target}: {report.frames} frames; heard {report.measured_bpm:.2f} bpm, asked {report.asked_bpm:g}, now "
+        f"{report.conformed_bpm:.2f}; corrected by {report.correction_percent:+.1f} % (one beat by "
+        f"{report.correction_percent_max:.1f} %); {report.beats_heard} of {report.beats} beats heard, "
+        f"{report.attacks_kept:.0%} of attacks untouched, seam ratio {report.seam_ratio:.2f}"
+    )
+    if report.audible:
+        click.echo("loopmeter: the correction may be heard; try a tempo nearer to the recording's", err=True)

@@ -140,6 +140,7 @@ for command in (
     _operator.bridge,
     _engines.engines,
     _engines.engine,
+    _engines.conform,
     _admin.admin,
     _adapters.adapters,
     _adapters.adapter,

@@ -1,0 +1,6 @@
+"""Exact bars from sound that drifts: ``beats.py`` hears, ``splice.py`` moves, ``place.py`` puts both together."""
+
+from loopmeter_engine.conform.place import CannotConform, ConformReport, conform
+from loopmeter_engine.conform.retry import Conformed, conform_one_of
+
+__all__ = ["CannotConform", "ConformReport", "Conformed", "conform", "conform_one_of"]

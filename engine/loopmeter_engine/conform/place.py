@@ -1,0 +1,171 @@
+"""Put the beats of a sound on an exact grid, cut it to the frame, join its ends, and say what was done.
+
+Reading order: ``conform``, ``ConformReport``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loopmeter_engine.conform.beats import TEMPO_OFF_MAX, Beats, find_beats
+from loopmeter_engine.conform.splice import Anchor, Sound, splice
+from loopmeter_engine.seam import seam_ratio
+
+LEAD_S = 0.002  # Attacks come so long after their beat, so that the loop is cut in front of them.
+AUDIBLE_PERCENT = 5.0  # A beat that is stretched by more is heard to be.
+STRETCH_PERCENT_MAX = 15.0
+_JOIN_S = 0.03
+_APART_S = 0.05  # Attacks nearer than this to a beat move with it.
+
+
+class CannotConform(ValueError):
+    """The sound has no such beats. The message says expected, found, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConformReport:
+    """What was asked, heard and done. Percentages are of the length of a beat.
+
+    ``measured_bpm`` is the tempo of what came in, ``conformed_bpm`` of what went out, both by the same ear.
+    ``correction_percent`` is the mean stretch (positive: made longer), ``correction_percent_max`` the largest of any
+    beat, and ``audible`` whether that is above ``AUDIBLE_PERCENT``. ``beats_heard`` of ``beats`` had an attack.
+    ``attacks_kept`` is the share of attacks that are, bit by bit, what they were. ``seam_ratio`` as in ``seam.py``.
+    """
+
+    asked_bpm: float
+    measured_bpm: float
+    conformed_bpm: float
+    correction_percent: float
+    correction_percent_max: float
+    audible: bool
+    beats: int
+    beats_heard: int
+    attacks_kept: float
+    seam_ratio: float
+    frames: int
+
+
+def conform(
+    sound: NDArray[np.floating], sample_rate_hz: int, *, tempo_bpm: float, bars: int, beats_per_bar: int = 4
+) -> tuple[Sound, ConformReport]:
+    """The first ``bars`` bars of ``sound``, (channels, frames) in [-1, 1], as an exact loop, and a report.
+
+    The first beat that is heard becomes the first of the loop. Gives (channels, frames) with
+    ``round(bars * beats_per_bar * 60 / tempo_bpm * sample_rate_hz)`` frames.
+
+    Raises:
+        CannotConform: no beats, too few, or at a tempo too far from the asked one.
+    """
+    if sound.ndim != 2 or sound.shape[1] == 0:
+        raise CannotConform(f"expected (channels, frames), found {sound.shape}")
+    wave = np.asarray(sound, np.float64)
+    count = bars * beats_per_bar
+    found = find_beats(wave.mean(axis=0), sample_rate_hz, tempo_bpm)
+    wave, beats, heard = _enough(wave, found, count, 60.0 / tempo_bpm * sample_rate_hz)
+    beat_frames = 60.0 / tempo_bpm * sample_rate_hz
+    stretch = 100.0 * (beat_frames / np.diff(beats) - 1.0)
+    if np.abs(stretch).max() > STRETCH_PERCENT_MAX:
+        worst = int(np.abs(stretch).argmax())
+        raise CannotConform(
+            f"expected beats within {STRETCH_PERCENT_MAX:g} % of {tempo_bpm:g} bpm, found beat {worst + 1} at "
+            f"{60.0 * sample_rate_hz / np.diff(beats)[worst]:.1f} bpm; give the tempo that it was played at"
+        )
+    frames = round(count * beat_frames)
+    lead = round(LEAD_S * sample_rate_hz)
+    anchors = _anchors(beats, found.attacks, beat_frames, lead, round(_APART_S * sample_rate_hz))
+    out = _joined(wave, splice(wave, sample_rate_hz, anchors, frames), anchors[0], sample_rate_hz)
+    report = ConformReport(
+        asked_bpm=tempo_bpm,
+        measured_bpm=float(60.0 * sample_rate_hz * count / (beats[-1] - beats[0])),
+        conformed_bpm=_tempo_of(out, sample_rate_hz, tempo_bpm),
+        correction_percent=float(100.0 * (count * beat_frames / (beats[-1] - beats[0]) - 1.0)),
+        correction_percent_max=float(np.abs(stretch).max()),
+        audible=bool(np.abs(stretch).max() > AUDIBLE_PERCENT),
+        beats=count,
+        beats_heard=heard,
+        attacks_kept=_attacks_kept(wave, out, anchors, sample_rate_hz),
+        seam_ratio=seam_ratio(out),
+        frames=frames,
+    )
+    return out, report
+
+
+def _enough(wave: Sound, found: Beats, count: int, beat_frames: float) -> tuple[Sound, NDArray[np.float64], int]:
+    """The sound, ``count + 1`` beats in it (the last one ends the loop), and how many were heard."""
+    beats = found.frames
+    if len(beats) < 2:
+        raise CannotConform("expected a sound with beats, found none that rises above the rest; nothing to place")
+    total = wave.shape[1]
+    off = found.period_frames / beat_frames - 1.0
+    if abs(off) > TEMPO_OFF_MAX:
+        raise CannotConform(f"expected beats near the asked tempo, found them {100 * off:+.1f} % longer or shorter")
+    if len(beats) == count and abs(total / (count * found.period_frames) - 1.0) < 0.25 / count:
+        # A loop already: what follows its end is its start, what precedes its start is its end.
+        head = round(float(beats[0]) + found.period_frames)
+        return (
+            np.concatenate([wave, wave[:, :head]], axis=1),
+            np.append(beats, beats[0] + total),
+            int(found.heard.sum()),
+        )
+    if len(beats) == count and total - beats[-1] > 0.5 * found.period_frames:
+        beats = np.append(beats, beats[-1] + np.diff(beats)[-3:].mean())
+    if len(beats) < count + 1:
+        raise CannotConform(
+            f"expected at least {count} beats and the sound of the last, found {len(beats)} in "
+            f"{total} frames; ask for fewer bars"
+        )
+    return wave, beats[: count + 1], int(found.heard[:count].sum())
+
+
+def _anchors(
+    beats: NDArray[np.float64], attacks: NDArray[np.int64], beat_frames: float, lead: int, apart: int
+) -> list[Anchor]:
+    """Beats on the grid; other attacks where the stretch of their beat puts them."""
+    grid = np.arange(len(beats)) * beat_frames + lead
+    anchors = [Anchor(round(float(t)), round(float(s))) for t, s in zip(grid, beats, strict=True)]
+    for attack in attacks:
+        near = np.abs(beats - attack).min()
+        if beats[0] < attack < beats[-1] and near >= apart:
+            anchors.append(Anchor(round(float(np.interp(attack, beats, grid))), int(attack)))
+    anchors.sort()
+    kept = anchors[:1]
+    on_beat = {anchor.source for anchor in anchors} - {int(attack) for attack in attacks}
+    places = {round(float(t)) for t in grid}
+    for anchor in anchors[1:]:
+        is_beat = anchor.target in places or anchor.source in on_beat
+        if is_beat or anchor.target - kept[-1].target >= apart:
+            kept.append(anchor)
+    return kept
+
+
+def _joined(wave: Sound, out: Sound, first: Anchor, sample_rate_hz: int) -> Sound:
+    """The end fades into what led to the start, or into silence where the sound began with its first beat."""
+    size = min(round(_JOIN_S * sample_rate_hz), out.shape[1] // 2)
+    start = first.source - first.target
+    lead_in = np.zeros((out.shape[0], size))
+    known = min(max(start, 0), size)
+    if known:
+        lead_in[:, size - known :] = wave[:, start - known : start]
+    rise = np.clip((np.arange(size) + 0.5 - (size - max(known, size // 3))) / max(known, size // 3), 0.0, 1.0)
+    out[:, -size:] = out[:, -size:] * (1.0 - rise) + lead_in * rise
+    return out
+
+
+def _tempo_of(out: Sound, sample_rate_hz: int, tempo_bpm: float) -> float:
+    """The tempo that is heard in the loop and the beat after it."""
+    mono = out.mean(axis=0)
+    beats = find_beats(np.concatenate([mono, mono[: sample_rate_hz // 4]]), sample_rate_hz, tempo_bpm)
+    return 60.0 * sample_rate_hz / beats.period_frames if len(beats.frames) > 1 else 0.0
+
+
+def _attacks_kept(wave: Sound, out: Sound, anchors: list[Anchor], sample_rate_hz: int) -> float:
+    """The share of anchors whose next 10 ms were copied, not blended."""
+    size = round(0.010 * sample_rate_hz)
+    inside = [a for a in anchors[:-1] if a.target + size <= out.shape[1] and 0 <= a.source <= wave.shape[1] - size]
+    same = sum(
+        bool(np.array_equal(out[:, a.target : a.target + size], wave[:, a.source : a.source + size])) for a in inside
+    )
+    return same / max(1, len(inside))

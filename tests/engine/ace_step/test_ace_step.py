@@ -1,0 +1,242 @@
+"""ACE-Step behind the contract: the real pipeline with tiny random weights."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from loopmeter import LoopRequest
+from loopmeter_engine.contract import EngineFailed, InvalidRequest
+from loopmeter_engine.engines.ace_step import AceStepEngine
+from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, ask, key_words
+from loopmeter_engine.engines.ace_step.checkpoint import inspect_checkpoint, load_pipeline
+from loopmeter_engine.engines.ace_step.decoding import GAIN, decode, levelled
+from loopmeter_engine.engines.ace_step.memory import choose_mode
+from loopmeter_engine.testing import EngineContract, make_all
+
+REQUEST = LoopRequest(prompt="dusty lo-fi drums", tempo_bpm=92.5, bars=1, key="Am", seed=7, steps=2)
+TASKS: dict[str, dict[str, Any]] = {
+    "text2music": {},
+    "cover": {"cover_strength": 0.5},
+    "repaint": {"repaint_from_beat": 1.0, "repaint_to_beat": 3.0},
+    "extract": {"track": "drums"},
+    "lego": {"track": "bass"},
+    "complete": {"tracks": ("drums", "bass")},
+}
+
+
+def asked_for(task: str, source_base64: str) -> LoopRequest:
+    source = {} if task == "text2music" else {"source_audio_base64": source_base64}
+    return LoopRequest.model_validate({**REQUEST.model_dump(), "task": task, **TASKS[task], **source})
+
+
+class TestAceStepKeepsTheContract(EngineContract):
+    short = REQUEST.model_copy(update={"steps": 1})
+    long = REQUEST.model_copy(update={"steps": 1, "bars": 2})  # Four chunks.
+
+    @pytest.fixture
+    def engine(self, ace_step: AceStepEngine) -> AceStepEngine:
+        return ace_step
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_gives_exact_frames_at_the_predicted_work(
+    ace_step: AceStepEngine, source_base64: str, task: str
+) -> None:
+    request = asked_for(task, source_base64).model_copy(update={"seed": 11})
+    plan = ace_step.plan(request)
+    # The CPU's fused attention is not counted by torch; the plain one multiplies the same matrices.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        chunks = make_all(ace_step, request)
+    assert sum(chunk.frames for chunk in chunks) == plan.frames == round(4 * 60 / 92.5 * 48_000)
+    assert plan.flops == sum(chunk.usage.flops for chunk in chunks)
+    assert plan.flops == pytest.approx(counter.get_total_flops(), rel=0.01)
+
+
+def test_latents_are_the_pipelines_own(ace_step: AceStepEngine, checkpoint: Path) -> None:
+    pipeline = load_pipeline(inspect_checkpoint(checkpoint), torch.float32)
+    direct = pipeline(
+        prompt=REQUEST.prompt,
+        lyrics="[verse]\nla la",
+        audio_duration=68 * 0.04,
+        vocal_language="de",
+        num_inference_steps=2,
+        guidance_scale=4.0,
+        shift=2.0,
+        bpm=92,
+        keyscale="A minor",
+        timesignature="4",
+        generator=torch.Generator().manual_seed(7),
+        output_type="latent",
+    ).audios[0]
+    request = REQUEST.model_copy(update={"lyrics": "[verse]\nla la", "language": "de", "guidance": 4.0, "shift": 2.0})
+    ours = ace_step._latents(ace_step.plan(request).request)
+    assert torch.allclose(ours, direct, atol=1e-5, rtol=0)
+
+
+def test_windows_decode_to_the_whole(ace_step: AceStepEngine) -> None:
+    latents = torch.randn(100, 8, generator=torch.Generator().manual_seed(0))
+    vae = ace_step._host.pipeline.vae
+    with torch.no_grad():
+        whole = vae.decode(latents.T[None]).sample[0]
+    edges = [0, 12 * LATENT_FRAMES, 37 * LATENT_FRAMES, 37 * LATENT_FRAMES + 777, 100 * LATENT_FRAMES]
+    for start, stop in pairwise(edges):
+        window = decode(vae, latents, 0, start, stop, 100)
+        assert torch.allclose(window, whole[:, start:stop], atol=1e-5, rtol=0)
+
+
+def test_the_end_leads_into_the_start(ace_step: AceStepEngine) -> None:
+    """Played round, the sound goes on as the model meant it behind the end: no jump larger than any inside."""
+    sound = np.frombuffer(b"".join(chunk.pcm for chunk in make_all(ace_step, REQUEST)), "<i2").astype(float)
+    jumps = np.abs(np.diff(sound, append=sound[0]))
+    assert jumps[-1] <= jumps[:-1].max()
+
+
+def test_the_gain_is_fixed_and_bends_instead_of_clipping() -> None:
+    sound = torch.linspace(-3, 3, 1001)[None]
+    out = levelled(sound)
+    quiet = sound.abs() < 1.0
+    assert torch.allclose(out[quiet], GAIN * sound[quiet])
+    assert out.abs().max() <= 1.0 and bool((out.diff() >= 0).all())
+
+
+def test_a_repaint_keeps_the_source_outside_of_its_beats(ace_step: AceStepEngine, source_base64: str) -> None:
+    plans = [
+        ace_step.plan(asked_for("repaint", source_base64).model_copy(update={"seed": seed})).request for seed in (1, 2)
+    ]
+    first, second = (ace_step._latents(request) for request in plans)
+    painted = ask(plans[0], ace_step.plan(plans[0]).frames, is_turbo=False).repainted
+    assert painted is not None
+    start, stop = painted
+    assert torch.equal(first[:start], second[:start]) and torch.equal(first[stop:], second[stop:])
+    assert not torch.allclose(first[start:stop], second[start:stop])
+
+
+def test_a_reference_and_a_lora_change_the_music(checkpoint: Path, source_base64: str, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, folder)
+    (folder / "loras").mkdir()
+    dice = torch.Generator().manual_seed(0)
+    lora = {
+        "transformer.layers.0.self_attn.to_q.lora_A.weight": torch.randn(2, 32, generator=dice),
+        "transformer.layers.0.self_attn.to_q.lora_B.weight": torch.randn(32, 2, generator=dice),
+    }
+    save_file(lora, folder / "loras" / "tape.safetensors")
+    engine = AceStepEngine(folder, device="cpu")
+
+    plain = engine._latents(engine.plan(REQUEST).request)
+    with_reference = engine._latents(
+        engine.plan(REQUEST.model_copy(update={"reference_audio_base64": source_base64})).request
+    )
+    with_lora = engine._latents(engine.plan(REQUEST.model_copy(update={"lora": "tape"})).request)
+    again = engine._make_latents(engine.plan(REQUEST).request)
+
+    assert not torch.allclose(plain, with_reference) and not torch.allclose(plain, with_lora)
+    assert torch.equal(plain, again)
+    with pytest.raises(InvalidRequest, match=r"installed LoRAs \(tape\), found 'vinyl'"):
+        engine.plan(REQUEST.model_copy(update={"lora": "vinyl"}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "said"),
+    [
+        ({"task": "cover"}, "source_audio_base64", "expected a source for cover"),
+        ({"source_audio_base64": "AAAA"}, "source_audio_base64", "expected no source for text2music"),
+        ({"task": "cover", "source_audio_base64": "AAAA"}, "source_audio_base64", "expected a WAV, FLAC or Ogg"),
+        ({"reference_audio_base64": "?"}, "reference_audio_base64", "expected a WAV, FLAC or Ogg"),
+        ({"task": "repaint", "repaint_to_beat": 99.0}, "repaint_to_beat", "up to at most 4, found 0 to 99"),
+        ({"task": "lego"}, "track", "expected the track to lego"),
+        ({"layers": ("drums",)}, "layers", "ACE-Step does not know it"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_wrong_request_names_its_field(
+    ace_step: AceStepEngine, source_base64: str, fields: dict[str, Any], field: str, said: str
+) -> None:
+    if fields.get("task") in ("repaint", "lego"):
+        fields = {**fields, "source_audio_base64": source_base64}
+    with pytest.raises(InvalidRequest, match=said) as caught:
+        ace_step.plan(REQUEST.model_copy(update=fields))
+    assert caught.value.field == field
+
+
+def test_a_turbo_model_says_what_it_cannot(turbo_checkpoint: Path, source_base64: str) -> None:
+    engine = AceStepEngine(turbo_checkpoint, device="cpu")
+    assert {"cover", "repaint"} <= engine.info().capabilities and "lego" not in engine.info().capabilities
+    with pytest.raises(InvalidRequest, match="needs a base model, this is turbo") as caught:
+        engine.plan(asked_for("lego", source_base64))
+    assert caught.value.field == "task"
+    with pytest.raises(InvalidRequest, match="part of this turbo model's weights"):
+        engine.plan(REQUEST.model_copy(update={"guidance": 3.0}))
+
+
+@pytest.mark.parametrize("wrong", ["cut", "another chunk's", "empty"])
+def test_a_wrong_state_is_refused(ace_step: AceStepEngine, wrong: str) -> None:
+    chunks = make_all(ace_step, REQUEST)
+    state = {"cut": chunks[0].state_after[:-3], "another chunk's": chunks[1].state_after, "empty": b""}[wrong]
+    with pytest.raises(EngineFailed, match="expected the state after chunk 0"):
+        list(ace_step.lease(REQUEST, 1, 1, state))
+
+
+def test_a_conformed_loop_is_exact_or_fails_saying_why(
+    ace_step: AceStepEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random weights play noise without beats; a decoder that plays drums is put in their place."""
+    from tests.engine.conform.drifting import drifting
+
+    request = REQUEST.model_copy(update={"conform": True, "seed": 3})
+    made = drifting(4, bars=4)
+    sound = torch.from_numpy(np.repeat(made.sound, 2, axis=0)).float()
+    request = request.model_copy(update={"tempo_bpm": made.tempo_bpm * 48_000 / 44_100})
+    monkeypatch.setattr("loopmeter_engine.engines.ace_step.engine.decode", lambda *_: sound)
+    plan = ace_step.plan(request)
+    chunks = make_all(ace_step, request, 1)
+    assert sum(len(chunk.pcm) for chunk in chunks) == 2 * plan.frames
+    (again,) = ace_step.lease(request, 1, 1, chunks[0].state_after)
+    assert again.pcm == chunks[1].pcm
+
+    monkeypatch.setattr("loopmeter_engine.engines.ace_step.engine.decode", lambda *_: torch.zeros(2, 100_000))
+    with pytest.raises(EngineFailed, match="none of 3 seeds could be conformed"):
+        make_all(ace_step, request.model_copy(update={"seed": 99}))
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [("Am", "A minor"), ("F#", "F# major"), ("Eb minor", "D# minor"), ("Bbmaj", "A# major"), ("", "")],
+)
+def test_keys_are_said_in_the_models_words(key: str, words: str) -> None:
+    assert key_words(key) == words
+
+
+@pytest.mark.parametrize(
+    ("device", "free_gb", "mode"),
+    [
+        ("cpu", 64, "float32"),
+        ("cpu", 8, "bfloat16"),
+        ("cuda", 24, "bfloat16"),
+        ("cuda", 5, "bfloat16, parts offloaded to main memory"),
+    ],
+)
+def test_the_memory_mode_follows_what_is_free(device: str, free_gb: int, mode: str) -> None:
+    assert str(choose_mode(device, free_gb * 10**9, 2_400_000_000, 1_600_000_000)) == mode
+
+
+def test_too_little_memory_is_said_in_numbers() -> None:
+    with pytest.raises(MemoryError, match=r"expected 6\.2 GB of free memory for 2400 M weights, found 1\.0 GB"):
+        choose_mode("cuda", 10**9, 2_400_000_000, 1_600_000_000)
+
+
+def test_sound_that_comes_in_is_bounded(ace_step: AceStepEngine) -> None:
+    header_only = base64.b64encode(b"RIFF\0\0\0\0WAVE").decode()
+    with pytest.raises(InvalidRequest, match="expected a WAV, FLAC or Ogg file in base64"):
+        ace_step.plan(REQUEST.model_copy(update={"task": "cover", "source_audio_base64": header_only}))

@@ -1,0 +1,128 @@
+"""Sound that drifts becomes exact, and stays what it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from loopmeter._cli._program import program
+from loopmeter_engine.conform import CannotConform, conform, conform_one_of
+from loopmeter_engine.conform.beats import find_beats
+from loopmeter_engine.conform.splice import Anchor, splice
+
+from .drifting import RATE_HZ, drifting, heard_beats
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_drifting_loop_comes_out_on_the_grid(seed: int) -> None:
+    made = drifting(seed)
+    loop, report = conform(made.sound, RATE_HZ, tempo_bpm=made.tempo_bpm, bars=made.bars)
+
+    beats = heard_beats(loop, made)
+    grid = np.arange(16) * 60 / made.tempo_bpm * RATE_HZ
+    tempo_bpm = 60 * RATE_HZ / np.polyfit(np.arange(16), beats, 1)[0]
+    true_bpm = 60 * RATE_HZ * 16 / (made.beats[-1] - made.beats[0])
+    assert loop.shape == (1, round(16 * 60 / made.tempo_bpm * RATE_HZ))
+    assert np.abs(beats - grid).max() < 0.010 * RATE_HZ
+    assert tempo_bpm == pytest.approx(made.tempo_bpm, rel=0.002)
+    assert report.conformed_bpm == pytest.approx(made.tempo_bpm, rel=0.002)
+    assert report.measured_bpm == pytest.approx(true_bpm, rel=0.003)
+    assert report.seam_ratio <= 1.0
+    assert report.attacks_kept == 1.0
+    assert report.beats_heard == report.beats == 16
+
+
+def test_the_beats_are_found_where_they_are() -> None:
+    made = drifting(3)
+    found = find_beats(made.sound[0], RATE_HZ, made.tempo_bpm)
+    assert np.abs(found.frames[:17] - made.beats).max() < 0.006 * RATE_HZ
+
+
+def test_a_loop_that_is_exact_already_is_hardly_touched() -> None:
+    made = drifting(5, drift=0.0, jitter_s=0.0)
+    frames = round(16 * 60 / made.tempo_bpm * RATE_HZ)
+    exact = made.sound[:, round(made.beats[0]) :][:, :frames]
+    loop, report = conform(exact, RATE_HZ, tempo_bpm=made.tempo_bpm, bars=4)
+    assert loop.shape == exact.shape
+    assert abs(report.correction_percent) < 0.1 and not report.audible
+    assert report.correction_percent_max < 2.0  # Its hats are not exact, and one may be taken for a beat.
+
+
+def test_stereo_stays_stereo_and_its_sides_together() -> None:
+    made = drifting(7)
+    sides = np.concatenate([made.sound, 0.5 * made.sound])
+    loop, _ = conform(sides, RATE_HZ, tempo_bpm=made.tempo_bpm, bars=2)
+    assert loop.shape[0] == 2
+    assert np.allclose(loop[1], 0.5 * loop[0])
+
+
+def test_pitch_stays_what_it_was() -> None:
+    """A steady tone between anchors 3 % apart: its frequency is that of the source."""
+    tone = np.sin(2 * np.pi * 330.0 * np.arange(4 * RATE_HZ) / RATE_HZ)[None]
+    anchors = [Anchor(round(beat * 0.5 * RATE_HZ), round(beat * 0.515 * RATE_HZ)) for beat in range(8)]
+    out = splice(tone, RATE_HZ, anchors, round(3.5 * RATE_HZ))[0]
+    spectrum = np.abs(np.fft.rfft(out * np.hanning(len(out)), 8 * len(out)))
+    assert spectrum.argmax() * RATE_HZ / (8 * len(out)) == pytest.approx(330.0, rel=0.003)
+    assert np.abs(np.diff(out)).max() < 1.3 * np.abs(np.diff(tone[0])).max()  # And nothing clicks.
+
+
+def test_a_splice_without_a_move_changes_nothing() -> None:
+    noise = np.random.default_rng(0).normal(size=(2, RATE_HZ))
+    anchors = [Anchor(at, at) for at in (0, 10_000, 30_000)]
+    assert np.array_equal(splice(noise, RATE_HZ, anchors, RATE_HZ), noise)
+
+
+@pytest.mark.parametrize(
+    ("sound", "tempo_bpm", "bars", "said"),
+    [
+        (np.zeros((1, 200_000)), 120.0, 2, "found none that rises"),
+        (np.zeros((1, 0)), 120.0, 2, r"expected \(channels, frames\)"),
+        (drifting(1).sound, drifting(1).tempo_bpm, 64, "ask for fewer bars"),
+    ],
+    ids=["silence", "nothing", "too short"],
+)
+def test_what_has_no_such_beats_is_refused(sound: np.ndarray, tempo_bpm: float, bars: int, said: str) -> None:
+    with pytest.raises(CannotConform, match=said):
+        conform(sound, RATE_HZ, tempo_bpm=tempo_bpm, bars=bars)
+
+
+def test_another_seed_is_asked_for_while_the_correction_would_be_heard() -> None:
+    steady, wild = drifting(1, drift=0.002, jitter_s=0.0), drifting(1, drift=0.09, jitter_s=0.012)
+    asked: list[int] = []
+
+    def make(seed: int) -> np.ndarray:
+        asked.append(seed)
+        return steady.sound if seed == 2 else wild.sound
+
+    found = conform_one_of(make, range(4), RATE_HZ, tempo_bpm=steady.tempo_bpm, bars=4)
+    assert (asked, found.seed, found.seeds_tried, found.report.audible) == ([0, 1, 2], 2, 3, False)
+
+    stays = conform_one_of(lambda _: wild.sound, range(2), RATE_HZ, tempo_bpm=wild.tempo_bpm, bars=4)
+    assert stays.report.audible and stays.seeds_tried == 2
+
+
+def test_the_command_conforms_a_file_and_reports(tmp_path: Path) -> None:
+    made = drifting(2)
+    source = tmp_path / "in.wav"
+    soundfile.write(source, made.sound.T, RATE_HZ)
+    call = ["conform", str(source), "--bpm", f"{made.tempo_bpm}", "--bars", "4", "--json"]
+    result = CliRunner().invoke(program, call)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["wav"] == str(tmp_path / "in-conformed.wav")
+    assert soundfile.info(report["wav"]).frames == report["frames"] == round(16 * 60 / made.tempo_bpm * RATE_HZ)
+    assert report["measured_bpm"] != report["asked_bpm"]
+
+
+def test_the_command_says_what_is_no_sound_and_leaves_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "in.wav"
+    source.write_bytes(b"not a sound")
+    result = CliRunner().invoke(program, ["conform", str(source), "--bpm", "92", "--bars", "4"])
+    assert result.exit_code == 1
+    assert "expected a sound file such as WAV" in result.stderr and "Traceback" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
