@@ -11,7 +11,7 @@ class CannotPlace(Exception):
 
 
 def place_audio(song, path, name, tempo_bpm, beats):
-    """Put the WAV file into the first empty slot of the track "Loopmeter", looping over all its beats. Gives the clip."""
+    """Put the WAV file into the first empty slot of "Loopmeter", looping over all its beats. Gives the clip."""
     slot = _empty_slot(song, _track(song, AUDIO_TRACK, midi=False))
     if not hasattr(slot, "create_audio_clip"):
         raise CannotPlace(f"expected Live 12.0.5 or newer, which can make audio clips; drag {path} into the set")

@@ -32,7 +32,7 @@ class LoopmeterSurface:
         self._socket.setblocking(False)
         self._socket.bind(("127.0.0.1", port))
         self.port = self._socket.getsockname()[1]
-        self._say("Loopmeter hears OSC at port %d" % self.port)
+        self._say(f"Loopmeter hears OSC at port {self.port}")
 
     def update_display(self):
         """Read what came. Called by Live."""
@@ -93,12 +93,12 @@ class LoopmeterSurface:
         if song.signature_denominator != 4 or not 2 <= song.signature_numerator <= 6:
             self._fail(
                 sender,
-                "expected a time signature of 2/4 to 6/4, found %d/%d"
-                % (song.signature_numerator, song.signature_denominator),
+                "expected a time signature of 2/4 to 6/4, "
+                f"found {song.signature_numerator}/{song.signature_denominator}",
             )
             return
         self._numbers += 1
-        own_id = "live-%d-%d" % (int(time.time()), self._numbers)
+        own_id = f"live-{int(time.time())}-{self._numbers}"
         prompt, bars, key = values[0], int(values[1]), str(values[2])
         self._asked[own_id] = (sender, prompt)
         self._socket.sendto(
@@ -140,7 +140,7 @@ class LoopmeterSurface:
             return
         with open(midi_path, "rb") as file:
             clips.place_midi(song, midi.notes_of(file.read()), prompt, beats)
-        self._say("Loopmeter: %s, %d tokens" % (prompt, tokens))
+        self._say(f"Loopmeter: {prompt}, {tokens} tokens")
         self._socket.sendto(osc.encode("/live/loopmeter/placed", prompt), sender)
 
     def _fail(self, sender, message):
