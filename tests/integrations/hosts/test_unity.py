@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
 import pytest
-from tests.integrations.hosts.studio import ADDONS, Studio, check_made_and_cancelled, needs, run_host
+from tests.integrations.hosts.studio import ADDONS, ASKED, Studio, check_made_and_cancelled, needs, run_host
+
+from loopmeter import Loopmeter
 
 pytestmark = needs("mcs", "mono")
 PACKAGE = ADDONS / "unity" / "com.loopmeter.unity"
@@ -23,7 +26,25 @@ def lines(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> list[str]
     program = folder / "conversation.exe"
     # Fields that only Unity's inspector sets look unassigned to a compiler.
     run_host("mcs", "-warnaserror", "-nowarn:0649,0414", f"-r:{core}", f"-out:{program}", *rest)
-    return run_host("mono", str(program), studio.url, studio.key, str(folder / "made.wav"), cwd=folder)
+    made = str(folder / "made.wav")
+    token, other_job = _client_token(studio), _job_of_another_customer(studio)
+    return run_host("mono", str(program), studio.url, studio.key, made, token, other_job, cwd=folder)
+
+
+def _client_token(studio: Studio) -> str:
+    """Enough for one loop of any price of the day, and not for two."""
+    answer = httpx.post(
+        f"{studio.url}/v1/client-tokens",
+        headers={"Authorization": f"Bearer {studio.key}"},
+        json={"tokens_max": 1500, "expires_in_s": 60},
+    )
+    assert answer.status_code == 201
+    return str(answer.json()["token"])
+
+
+def _job_of_another_customer(studio: Studio) -> str:
+    with Loopmeter(studio.url, studio.gateway.customer("other", 5_000)) as client:
+        return client.loops.create(ASKED).id
 
 
 def test_the_client_quotes_makes_and_cancels(studio: Studio, lines: list[str]) -> None:
@@ -45,6 +66,19 @@ def test_the_client_quotes_makes_and_cancels(studio: Studio, lines: list[str]) -
 def test_what_is_refused_comes_as_a_typed_error(lines: list[str], own_id: str, said: str) -> None:
     (line,) = [line for line in lines if line.startswith(f"error {own_id} ")]
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("own_id", "status"),
+    [("second", 402), ("other", 404), ("balance", 403)],
+    ids=["over budget", "not its own", "scope"],
+)
+def test_a_client_token_makes_loops_within_its_budget_and_nothing_else(
+    lines: list[str], own_id: str, status: int
+) -> None:
+    assert "token first completed" in lines
+    (line,) = [line for line in lines if line.startswith(f"error {own_id} ")]
+    assert line.split()[3] == str(status), line
 
 
 def test_the_player_starts_layers_together_and_changes_on_the_bar(lines: list[str]) -> None:

@@ -16,6 +16,7 @@ static class Conversation
         Make(client, arguments[2]);
         Cancel(client);
         Refuse(client, new LoopmeterClient(arguments[0], "lm_wrong"), new LoopmeterClient("http://127.0.0.1:9", "lm_x"));
+        SpendToken(new LoopmeterClient(arguments[0], arguments[3]), arguments[4]);
         Play(arguments[0], arguments[1]);
         return 0;
     }
@@ -61,6 +62,16 @@ static class Conversation
         Try("dear", () => client.Stream(Asked(), (started, chunk) => true, 1));
         Try("stranger", () => stranger.Quote(Asked()));
         Try("nobody", () => nobody.Quote(Asked()));
+    }
+
+    // What a player's machine holds: a client token that pays for one loop, and no other customer's job.
+    static void SpendToken(LoopmeterClient client, string otherJob)
+    {
+        LoopEnded ended = client.Stream(Asked(), (started, chunk) => true);
+        Say("token first", ended.State);
+        Try("second", () => client.Stream(Asked(), (started, chunk) => true));
+        Try("other", () => client.Cancel(otherJob));
+        Try("balance", () => client.Balance(out long available, out long held));
     }
 
     static void Try(string id, Action action)
