@@ -19,13 +19,22 @@ public class Loopmeter
     string strings[];
     float numbers[];
 
-    // Talk to the bridge at host and port; hear its answers on own.
+    // Talk to the bridge at host and port; hear its answers on own. Returns when that port is open: OscIn opens it in a
+    // thread, and what comes before is lost.
     fun void open(string host, int port, int own)
     {
         own => replyPort;
         out.dest(host, port);
         own => in.port;
         in.listenAll();
+        OscOut self;
+        self.dest("127.0.0.1", own);
+        while (!in.recv(message))
+        {
+            self.start("/awake");
+            self.send();
+            1::ms => now;
+        }
     }
 
     fun void hello(string id)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.integrations.hosts.jack import dummy_jack, end_process
+
 from loopmeter_integrations.ardour import ArdourControl, ArdourSilent
 
 PROGRAMS = Path("/usr/lib/ardour7")
@@ -57,7 +59,7 @@ def rolling_ardour(session_file: Path, home: Path) -> Iterator[ArdourControl]:
     """
     for attempt in range(1, STARTS_MAX + 1):
         with contextlib.ExitStack() as stack:
-            ardour = Ardour(session_file, stack.enter_context(_dummy_jack(home)))
+            ardour = Ardour(session_file, stack.enter_context(dummy_jack(home)))
             stack.callback(ardour.close)
             control = stack.enter_context(ArdourControl(port=ardour.port, answer_s_max=ROLL_S_MAX))
             try:
@@ -67,31 +69,6 @@ def rolling_ardour(session_file: Path, home: Path) -> Iterator[ArdourControl]:
                 continue
             yield control
             return
-
-
-@contextmanager
-def _dummy_jack(home: Path) -> Iterator[dict[str, str]]:
-    """A JACK server at 44,100 Hz without a card; gives the environment of its clients."""
-    name = f"loopmeter{os.getpid()}"
-    environment = os.environ | {"JACK_NO_AUDIO_RESERVATION": "1", "JACK_DEFAULT_SERVER": name, "HOME": str(home)}
-    with tempfile.TemporaryFile() as log:
-        # A machine under load must not make JACK throw its clients out: ten seconds of patience.
-        command = ["jackd", "-n", name, "-r", "-t", "10000", "-d", "dummy", "-r", "44100", "-p", "4096"]
-        with subprocess.Popen(command, env=environment, stdout=log, stderr=log) as jack:
-            try:
-                yield environment
-            finally:
-                _end(jack)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM; JACK may hang in it, then SIGKILL."""
-    process.terminate()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(5)
 
 
 class Ardour:
@@ -112,7 +89,7 @@ class Ardour:
         self.port = self._wait_for_port()
 
     def close(self) -> None:
-        _end(self._process)
+        end_process(self._process)
         self._log.close()
 
     def _wait_for_port(self) -> int:

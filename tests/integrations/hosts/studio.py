@@ -20,7 +20,7 @@ from loopmeter_engine.testing import make_all
 
 ADDONS = Path(__file__).parents[3] / "integrations"
 GRANT_TOKENS = 1_000_000
-PROGRAM_S_MAX = 40.0
+PROGRAM_S_MAX = 90.0
 
 # What each host asks for: a short loop, and one so long (405 chunks) that a cancel after its first chunk is in time.
 ASKED = LoopRequest(prompt="dusty drums", tempo_bpm=96, bars=2, key="Am", seed=7)
