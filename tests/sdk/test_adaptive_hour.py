@@ -108,8 +108,13 @@ class Ear:
                 self.drums = gains.get("drums", 0) > 0
             case StingerStarted(frame, name):
                 self.stings.append((frame, frame + LENGTHS[name], LEVELS[name]))
-            case ChangeDropped():
-                self.asked = None
+
+    def drops(self, events: tuple[Event, ...]) -> None:
+        """What the loads that just ended said: changes that are given up."""
+        for event in events:
+            assert isinstance(event, ChangeDropped)
+            self.counts[ChangeDropped] = self.counts.get(ChangeDropped, 0) + 1
+            self.asked = None
 
     def _check_change(self, frame: int, take: Take, asked_frame: int | None) -> None:
         if self.grid is None:
@@ -150,6 +155,7 @@ def test_an_hour_is_never_silent_and_every_change_is_on_its_bar_to_the_frame(see
     while player.frame < HOUR_FRAMES:
         loader.now_s = player.frame / RATE_HZ
         loader.run_due()
+        ear.drops(player.poll())  # Before the next command, which may ask for the same again.
         command(player, ear, chance)
         start, frames = player.frame, chance.randrange(1, 30_000)
         before = player.playing
@@ -173,7 +179,7 @@ def command(player: AdaptivePlayer, ear: Ear, chance: random.Random) -> None:
         player.go_to(section, at)
         if player.playing is not None:
             ear.asked = None if player.playing.name == section else (Take(section), at, player.frame)
-    if chance.random() < 0.05:
+    if chance.random() < 0.1:
         ear.intensity = chance.random()
         player.intensity = ear.intensity
     if chance.random() < 0.02:
