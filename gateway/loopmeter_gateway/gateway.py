@@ -319,6 +319,7 @@ class Gateway:
                 if self.clock.now() >= forget_at:
                     before_ms = self.now_ms() - QUOTES_KEPT_S * 1000
                     await self.database.write(partial(quotes.forget_quotes, before_ms=before_ms))
+                    await self.database.write(partial(keys.forget_client_tokens, before_ms=before_ms))
                     forget_at = self.clock.now() + timedelta(hours=1)
             # A full disk now may be a free one later. The sweeper must outlive what it cannot do today.
             except Exception:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
@@ -18,29 +16,13 @@ from rich.text import Text
 
 from loopmeter._cli._operator import DEFAULT_DB, needs
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _REASON = click.option("--reason", required=True, help="Why; kept with the entry.")
 _REFERENCE = click.option("--reference", help="What may happen once, such as a payment's number.")
 _TOML = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class _Money(click.ParamType[int]):
-    """An amount such as 1.25, as millionths."""
-
-    name = "AMOUNT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            micros = Decimal(str(value)) * 1_000_000
-        except InvalidOperation:
-            micros = Decimal(-1)
-        if micros < 0 or micros != micros.to_integral_value():
-            self.fail(f"expected an amount such as 1.25, with at most six decimals, found {value!r}", param, ctx)
-        return int(micros)
-
-
-class _Moment(click.ParamType[datetime]):
+class Moment(click.ParamType[datetime]):
     """A date or a time in ISO 8601; without a zone it is UTC."""
 
     name = "TIME"
@@ -53,7 +35,7 @@ class _Moment(click.ParamType[datetime]):
         return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-class _Admin:
+class Database:
     """The database that ``admin`` was called for, and how to print."""
 
     def __init__(self, db: str, as_json: bool) -> None:
@@ -90,7 +72,7 @@ def _shown(value: object) -> str:
 
 
 @contextmanager
-def _administration() -> Iterator[Any]:
+def administration() -> Iterator[Any]:
     """The gateway's own functions; what they refuse is said in one sentence."""
     with needs("gateway"):
         from loopmeter_gateway import admin as gateway_admin
@@ -102,28 +84,13 @@ def _administration() -> Iterator[Any]:
             raise click.ClickException(refused.detail) from refused
 
 
-def _period(command: _Command) -> _Command:
-    for name, text in (("--until", "Jobs that ended before."), ("--since", "Jobs that ended from then on.")):
-        command = click.option(name, type=_Moment(), help=text)(command)
-    return command
-
-
-def _rates(command: _Command) -> _Command:
-    for name, text in (
-        ("--device-hour", "What an hour of the device costs."),
-        ("--token-price", "What one token is sold for, in the same money."),
-    ):
-        command = click.option(name, type=_Money(), default="0", help=text)(command)
-    return command
-
-
 @click.group()
 @click.option("--db", default=DEFAULT_DB, show_default=True, help="Database address of the gateway.")
-@_JSON
+@JSON_OPTION
 @click.pass_context
 def admin(ctx: click.Context, db: str, as_json: bool) -> None:
     """Keep customers, keys, tokens and prices, also while the gateway runs."""
-    ctx.obj = _Admin(db, as_json)
+    ctx.obj = Database(db, as_json)
 
 
 @admin.group()
@@ -135,21 +102,21 @@ def customer() -> None:
 @click.argument("name")
 @click.option("--plan", default="standard", show_default=True)
 @click.option("--price-book", help="Its own prices; default: those of the gateway.")
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def create_customer(obj: _Admin, name: str, plan: str, price_book: str | None, as_json: bool) -> None:
+def create_customer(obj: Database, name: str, plan: str, price_book: str | None, as_json: bool) -> None:
     """Make a customer, with what its plan grants for this month."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.create_customer(obj.db, name, plan, price_book)
     obj.print(result, as_json, "customer {customer_id}")
 
 
 @customer.command("list")
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def list_customers(obj: _Admin, as_json: bool) -> None:
+def list_customers(obj: Database, as_json: bool) -> None:
     """List customers and their balances."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.list_customers(obj.db)
     columns = ("customer_id", "name", "plan", "price_book", "available", "held", "posted")
     obj.print_rows(result, as_json, "customers", columns)
@@ -159,11 +126,11 @@ def list_customers(obj: _Admin, as_json: bool) -> None:
 @click.argument("customer")
 @click.option("--plan", help="From the next quote on.")
 @click.option("--price-book", help="From the next quote on; 'gateway' for that of the gateway.")
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def set_terms(obj: _Admin, customer: str, plan: str | None, price_book: str | None, as_json: bool) -> None:
+def set_terms(obj: Database, customer: str, plan: str | None, price_book: str | None, as_json: bool) -> None:
     """Give a customer (id or name) another plan or price book."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.set_terms(obj.db, customer, plan, price_book)
     obj.print(result, as_json, "{name}: plan {plan}, available {available} tokens")
 
@@ -177,13 +144,13 @@ def key() -> None:
 @click.argument("customer")
 @click.option("--name", default="", help="What it is for.")
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(["make", "read"]), help="Default: both.")
-@click.option("--expires", type=_Moment(), help="Default: never.")
+@click.option("--expires", type=Moment(), help="Default: never.")
 @click.option("--day-tokens", type=click.IntRange(min=0), help="Most that it may spend in a day (UTC).")
 @click.option("--month-tokens", type=click.IntRange(min=0), help="Most that it may spend in a month (UTC).")
-@_JSON
+@JSON_OPTION
 @click.pass_obj
 def create_key(
-    obj: _Admin,
+    obj: Database,
     customer: str,
     name: str,
     scopes: tuple[str, ...],
@@ -193,7 +160,7 @@ def create_key(
     as_json: bool,
 ) -> None:
     """Make a key for a customer (id or name). It is shown this once."""
-    with _administration() as gateway:
+    with administration() as gateway:
         from loopmeter_gateway.accounts.keys import KeySpec, key_scopes
         from loopmeter_gateway.clock import to_ms
 
@@ -204,22 +171,22 @@ def create_key(
 
 
 @key.command("create-admin")
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def create_admin_key(obj: _Admin, as_json: bool) -> None:
+def create_admin_key(obj: Database, as_json: bool) -> None:
     """Make a key for the addresses under /admin. It is shown this once."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.create_admin_key(obj.db)
     obj.print(result, as_json, "{key}")
 
 
 @key.command("list")
 @click.argument("customer", required=False)
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def list_keys(obj: _Admin, customer: str | None, as_json: bool) -> None:
+def list_keys(obj: Database, customer: str | None, as_json: bool) -> None:
     """List the keys of a customer (id or name), or without one those of operators."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.list_keys(obj.db, customer)
     columns = (
         "id",
@@ -239,22 +206,22 @@ def list_keys(obj: _Admin, customer: str | None, as_json: bool) -> None:
 @click.option(
     "--overlap", type=click.IntRange(min=0), default=86_400, show_default=True, help="Seconds that both work."
 )
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def rotate_key(obj: _Admin, key_id: str, overlap: int, as_json: bool) -> None:
+def rotate_key(obj: Database, key_id: str, overlap: int, as_json: bool) -> None:
     """Make a key's successor. It is shown this once; the old key ends after the overlap."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.rotate_key(obj.db, key_id, overlap)
     obj.print(result, as_json, "{key}")
 
 
 @key.command("revoke")
 @click.argument("key_id")
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def revoke_key(obj: _Admin, key_id: str, as_json: bool) -> None:
+def revoke_key(obj: Database, key_id: str, as_json: bool) -> None:
     """End a key and its client tokens at once."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.revoke_key(obj.db, key_id)
     obj.print(result, as_json, "{id} is {state}")
 
@@ -263,11 +230,11 @@ def revoke_key(obj: _Admin, key_id: str, as_json: bool) -> None:
 @click.argument("key_id")
 @click.option("--day-tokens", type=click.IntRange(min=0), help="Default: all there is.")
 @click.option("--month-tokens", type=click.IntRange(min=0), help="Default: all there is.")
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def set_budget(obj: _Admin, key_id: str, day_tokens: int | None, month_tokens: int | None, as_json: bool) -> None:
+def set_budget(obj: Database, key_id: str, day_tokens: int | None, month_tokens: int | None, as_json: bool) -> None:
     """Set what a key, its successors and their client tokens may spend."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.set_budget(obj.db, key_id, day_tokens, month_tokens)
     obj.print(result, as_json, "{id}: day {day_tokens_max}, month {month_tokens_max}")
 
@@ -277,11 +244,11 @@ def set_budget(obj: _Admin, key_id: str, day_tokens: int | None, month_tokens: i
 @click.argument("tokens", type=click.IntRange(min=1))
 @click.option("--reason", default="grant", show_default=True)
 @_REFERENCE
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def grant(obj: _Admin, customer: str, tokens: int, reason: str, reference: str | None, as_json: bool) -> None:
+def grant(obj: Database, customer: str, tokens: int, reason: str, reference: str | None, as_json: bool) -> None:
     """Give tokens to a customer (id or name)."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.grant(obj.db, customer, tokens, reason, reference)
     obj.print(result, as_json, "available {available} tokens")
 
@@ -291,11 +258,11 @@ def grant(obj: _Admin, customer: str, tokens: int, reason: str, reference: str |
 @click.argument("tokens", type=int)
 @_REASON
 @_REFERENCE
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def adjust(obj: _Admin, customer: str, tokens: int, reason: str, reference: str | None, as_json: bool) -> None:
+def adjust(obj: Database, customer: str, tokens: int, reason: str, reference: str | None, as_json: bool) -> None:
     """Correct a customer's balance (id or name), up or down."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.adjust(obj.db, customer, tokens, reason, reference)
     obj.print(result, as_json, "available {available} tokens")
 
@@ -305,11 +272,11 @@ def adjust(obj: _Admin, customer: str, tokens: int, reason: str, reference: str 
 @click.argument("tokens", type=click.IntRange(min=1), required=False)
 @_REASON
 @_REFERENCE
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def refund(obj: _Admin, job_id: str, tokens: int | None, reason: str, reference: str | None, as_json: bool) -> None:
+def refund(obj: Database, job_id: str, tokens: int | None, reason: str, reference: str | None, as_json: bool) -> None:
     """Give back what a job was charged, all of it or a part."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.refund(obj.db, job_id, tokens, reason, reference)
     obj.print(result, as_json, "{name}: available {available} tokens")
 
@@ -320,22 +287,22 @@ def price_book() -> None:
 
 
 @price_book.command("list")
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def list_books(obj: _Admin, as_json: bool) -> None:
+def list_books(obj: Database, as_json: bool) -> None:
     """List the price books that are or were in force."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.list_books(obj.db)
     obj.print_rows(result, as_json, "price_books", ("id", "created_at_ms"))
 
 
 @price_book.command("add")
 @click.argument("file", type=_TOML)
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def add_book(obj: _Admin, file: Path, as_json: bool) -> None:
+def add_book(obj: Database, file: Path, as_json: bool) -> None:
     """Put a price book in force, for good. Try it first with 'simulate'."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.add_book(obj.db, file.read_text(encoding="utf-8"))
     obj.print(result, as_json, "{price_book} is in force")
 
@@ -349,11 +316,11 @@ def job() -> None:
 @click.option("--customer", help="Id or name.")
 @click.option("--state", type=click.Choice(["queued", "running", "completed", "cancelled", "failed"]))
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def list_jobs(obj: _Admin, customer: str | None, state: str | None, limit: int, as_json: bool) -> None:
+def list_jobs(obj: Database, customer: str | None, state: str | None, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.list_jobs(obj.db, customer, state, limit)
     columns = ("id", "state", "created_at", "chunks_delivered", "chunks", "tokens_quoted", "tokens_charged")
     obj.print_rows(result, as_json, "jobs", columns)
@@ -361,11 +328,11 @@ def list_jobs(obj: _Admin, customer: str | None, state: str | None, limit: int, 
 
 @job.command("cancel")
 @click.argument("job_id")
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def cancel_job(obj: _Admin, job_id: str, as_json: bool) -> None:
+def cancel_job(obj: Database, job_id: str, as_json: bool) -> None:
     """End a job, charged for what was delivered."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.cancel_job(obj.db, job_id)
     obj.print(result, as_json, "{id} is {state}, {tokens_charged} tokens charged")
 
@@ -376,11 +343,11 @@ def hold() -> None:
 
 
 @hold.command("list")
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def list_holds(obj: _Admin, as_json: bool) -> None:
+def list_holds(obj: Database, as_json: bool) -> None:
     """List open holds; those that expire first come first."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.list_holds(obj.db)
     columns = ("hold_id", "customer_id", "job_id", "amount", "posted", "expires_at_ms")
     obj.print_rows(result, as_json, "holds", columns)
@@ -389,114 +356,10 @@ def list_holds(obj: _Admin, as_json: bool) -> None:
 @hold.command("void")
 @click.argument("hold_id")
 @_REASON
-@_JSON
+@JSON_OPTION
 @click.pass_obj
-def void_hold(obj: _Admin, hold_id: str, reason: str, as_json: bool) -> None:
+def void_hold(obj: Database, hold_id: str, reason: str, as_json: bool) -> None:
     """Free what a hold has not posted, and end its job."""
-    with _administration() as gateway:
+    with administration() as gateway:
         result = gateway.void_hold(obj.db, hold_id, reason)
     obj.print(result, as_json, "{hold_id} is {state}")
-
-
-@admin.command()
-@_JSON
-@click.pass_obj
-def audit(obj: _Admin, as_json: bool) -> None:
-    """Add up the books anew. Exit code 1 if a balance is not explained by its entries."""
-    with _administration() as gateway:
-        result = gateway.audit(obj.db)
-    obj.print(result, as_json, "sum {posted_sum}, open holds {open_holds}")
-    if result["faults"] or result["posted_sum"]:
-        raise click.ClickException("; ".join(result["faults"]) or "the entries do not sum to zero")
-
-
-@admin.command()
-@_period
-@_rates
-@_JSON
-@click.pass_obj
-def margin(obj: _Admin, /, since: datetime | None, until: datetime | None, as_json: bool, **rates: int) -> None:
-    """Show tokens sold against device seconds and their cost, per model, plan and customer."""
-    with _administration() as gateway:
-        result = gateway.margin(obj.db, since, until, _rates_of(rates))
-    rows = [
-        row | {name: _money(row[f"{name}_micros"]) for name in ("revenue", "cost", "margin")} for row in result["rows"]
-    ]
-    columns = ("model", "plan", "customer", "jobs", "tokens_sold", "tokens_refunded", "device_seconds")
-    shown = result if as_json else {"rows": rows}
-    obj.print_rows(shown, as_json, "rows", (*columns, "revenue", "cost", "margin"))
-
-
-@admin.command()
-@click.argument("price_book")
-@_period
-@_rates
-@_JSON
-@click.pass_obj
-def simulate(
-    obj: _Admin, /, price_book: str, since: datetime | None, until: datetime | None, as_json: bool, **rates: int
-) -> None:
-    """Price past usage again, under another book: a name, or a TOML file. Nothing changes."""
-    with _administration() as gateway:
-        text = Path(price_book).read_text(encoding="utf-8") if price_book.endswith(".toml") else price_book
-        result = gateway.simulate(obj.db, text, since, until, _rates_of(rates))
-    columns = ("name", "jobs", "seconds", "tokens_before", "tokens_after", "percent")
-    rows = [*result["customers"], *result["lengths"], result["total"]]
-    obj.print_rows(result, as_json, "total", columns, rows)
-    if not as_json and any(rates.values()):
-        before, after = (_money(result[f"margin_{side}_micros"]) for side in ("before", "after"))
-        click.echo(f"margin {before} -> {after} (cost {_money(result['cost_micros'])})")
-
-
-def _rates_of(rates: dict[str, int]) -> Any:
-    from loopmeter_gateway.money.reports import Rates
-
-    return Rates(token_micros=rates["token_price"], device_hour_micros=rates["device_hour"])
-
-
-def _money(micros: int) -> str:
-    return f"{Decimal(micros) / 1_000_000:.2f}"
-
-
-@admin.command()
-@_period
-@click.option("-o", "--output", type=click.File("w", encoding="utf-8", lazy=True), default="-", help="CSV file.")
-@click.pass_obj
-def export(obj: _Admin, since: datetime | None, until: datetime | None, output: Any) -> None:
-    """Write what was made and paid as CSV, job by job."""
-    with _administration() as gateway:
-        gateway.export_csv(obj.db, since, until, output)
-
-
-@admin.group()
-def outbox() -> None:
-    """Usage events for billing systems (CloudEvents): each is sent at least once, under an id that stays."""
-
-
-@outbox.command("show")
-@click.option("--target", default="openmeter", show_default=True, help="Whose next events.")
-@click.pass_obj
-def show_outbox(obj: _Admin, target: str) -> None:
-    """Print the events that a target would be sent next, as a JSON object."""
-    with _administration() as gateway:
-        click.echo(json.dumps(gateway.pending_events(obj.db, target)))
-
-
-@outbox.command("send")
-@click.option("--target", type=click.Choice(["openmeter", "stripe"]), required=True)
-@click.option("--url", required=True, help="The target's address.")
-@click.option("--token-env", default="LOOPMETER_TARGET_TOKEN", show_default=True, help="Variable with its token.")
-@_JSON
-@click.pass_obj
-def send_outbox(obj: _Admin, target: str, url: str, token_env: str, as_json: bool) -> None:
-    """Send what the target has not taken yet. Run it from a timer; what fails is sent again."""
-    with _administration() as gateway:
-        from loopmeter_gateway.money.targets import OpenMeter, StripeMeters, TargetFailed
-
-        token = os.environ.get(token_env, "")
-        taker = OpenMeter(url, token) if target == "openmeter" else StripeMeters(url, token)
-        try:
-            result = gateway.send_outbox(obj.db, target, taker)
-        except TargetFailed as error:
-            raise click.ClickException(str(error)) from error
-    obj.print(result, as_json, "{sent} events sent")

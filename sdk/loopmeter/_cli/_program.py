@@ -11,7 +11,18 @@ from typing import Any, Never
 
 import click
 
-from loopmeter._cli import _account, _adapters, _admin, _bake, _cache, _commands, _completion, _engines, _operator
+from loopmeter._cli import (
+    _account,
+    _adapters,
+    _admin,
+    _bake,
+    _cache,
+    _commands,
+    _completion,
+    _engines,
+    _operator,
+    _reports,
+)
 from loopmeter._exceptions import (
     BudgetExceeded,
     ConnectionFailed,
@@ -146,3 +157,5 @@ for command in (
     _adapters.adapter,
 ):
     program.add_command(command)
+for report in (_reports.audit, _reports.margin, _reports.simulate, _reports.export, _reports.outbox):
+    _admin.admin.add_command(report)
