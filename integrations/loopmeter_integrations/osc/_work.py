@@ -16,6 +16,7 @@ from typing import Any
 from loopmeter import (
     AsyncLoopmeter,
     BudgetExceeded,
+    LiveRequest,
     LoopNotCompleted,
     LoopRequest,
     Quote,
@@ -23,6 +24,7 @@ from loopmeter import (
     wav_header,
     wav_padding,
 )
+from loopmeter_integrations.osc import _live
 from loopmeter_integrations.osc._addresses import Value
 from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile, open_files, safe_name
@@ -40,7 +42,8 @@ class Work:
     """One request in the making. ``reply`` takes an address and the values behind the id.
 
     ``cancel_wanted`` is set by a cancel; ``job`` is known from the moment that the gateway has accepted the loop.
-    ``payer`` is whose spending is capped; ``made`` is called when the files are there.
+    ``payer`` is whose spending is capped; ``made`` is called when the files are there; ``live`` steers a live session
+    once it has started.
     """
 
     client: AsyncLoopmeter
@@ -53,6 +56,7 @@ class Work:
     cancel_wanted: bool = False
     job: str | None = None
     tokens_charged: int = 0
+    live: _live.Steering | None = None
 
 
 async def hello(work: Work) -> None:
@@ -139,11 +143,17 @@ async def _price(client: AsyncLoopmeter, started: StreamStarted) -> int:
     return (await client.loops.get(started.job)).tokens_quoted
 
 
+async def live(work: Work) -> None:
+    """Play a live session until it ends."""
+    await _live.run(work, _prompt(work), request_options(work.values))
+
+
 WORK_OF_ADDRESS: dict[str, Callable[[Work], Coroutine[Any, Any, None]]] = {
     "/loopmeter/hello": hello,
     "/loopmeter/quote": quote,
     "/loopmeter/loop": loop,
     "/loopmeter/balance": balance,
+    "/loopmeter/live/start": live,
 }
 
 
@@ -158,7 +168,7 @@ def request_options(values: Mapping[str, Value]) -> dict[str, Any]:
         for name, value in values.items()
         if name not in _NOT_OF_THE_REQUEST and name != "prompt"
     }
-    assert options.keys() <= LoopRequest.model_fields.keys()
+    assert options.keys() <= LoopRequest.model_fields.keys() | LiveRequest.model_fields.keys()
     options["key"] = options["key"] or None
     for name in ("layers", "tracks"):
         if name in options:
