@@ -69,6 +69,12 @@ class ScriptedGateway:
         async with self._changed:
             self._changed.notify_all()
 
+    def forget(self) -> None:
+        """Drop the jobs, as a gateway does not."""
+        self.jobs.clear()
+        self._delivered.clear()
+        self._cancelled.clear()
+
     async def until_sent(self, sent: str) -> None:
         """Wait for a request, as ``METHOD path``."""
         async with self._changed:

@@ -55,6 +55,14 @@ class Process:
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
+    def kill(self) -> None:
+        """As a power cut does."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.kill()
+        self._process.wait(WAIT_S)
+        self._reader.join(WAIT_S)
+
     def stop(self) -> int:
         assert self._process.stdin is not None
         self._process.stdin.close()

@@ -101,6 +101,11 @@ class Bridge:
         }
         self._stage.start()
 
+    @property
+    def running(self) -> int:
+        """How many requests are in the making."""
+        return len(self._running)
+
     def receive(self, packet: bytes, sender: Client) -> None:
         """Take a packet. Never raises, never waits."""
         for element in decode_datagram(packet):

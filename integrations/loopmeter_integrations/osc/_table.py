@@ -147,7 +147,7 @@ REQUESTS: dict[str, Request] = {
                 "/loopmeter/live/warning",
                 "/loopmeter/live/ended",
             ),
-            "Begin an endless piece. Each chunk is a WAV file of its own; 3 s are made ahead, and the last 64 files are "
+            "Begin an endless piece. Each chunk is a WAV file of its own; 3 s are made ahead, the last 64 files are "
             "kept.",
         ),
         Request(
