@@ -77,7 +77,7 @@ async def quote(work: Work) -> None:
 
 async def loop(work: Work) -> None:
     """Order, write as it comes. The folder is tried first: nothing is charged for a disk that is full."""
-    wav, midi = await asyncio.to_thread(open_files, work.folder, 2)
+    wav, midi = await _opened(work.folder)
     with wav, midi:
         try:
             await _make(work, wav, midi)
@@ -85,6 +85,22 @@ async def loop(work: Work) -> None:
             if ended.state != "cancelled":
                 raise
             work.reply("/loopmeter/cancelled", ended.tokens_charged)
+
+
+async def _opened(folder: Path) -> list[AtomicFile]:
+    """A file for the sound and one for the notes. A thread cannot be cancelled: what it opens for nobody is closed."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_files, folder, 2))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_again)
+        raise
+
+
+def _close_again(opening: asyncio.Future[list[AtomicFile]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        for file in opening.result():
+            file.__exit__()
 
 
 async def _make(work: Work, wav: AtomicFile, midi: AtomicFile) -> None:
