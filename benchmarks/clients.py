@@ -18,6 +18,9 @@ from typing import NamedTuple
 
 from benchmarks import table
 from pythonosc.dispatcher import Dispatcher
+from pythonosc.osc_bundle import OscBundle
+from pythonosc.osc_bundle_builder import OscBundleBuilder
+from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_server import BlockingOSCUDPServer
 from pythonosc.udp_client import SimpleUDPClient
 from scripts import programs
@@ -28,6 +31,7 @@ LOOPS = 15
 MESSAGES = 100
 TOKENS = 10**9
 WAIT_S = 60.0
+AHEAD_S = 0.8
 
 Value = str | float | int
 
@@ -42,7 +46,7 @@ class Row(NamedTuple):
 
 
 def measure(engine: str, loops: int = LOOPS, messages: int = MESSAGES) -> list[Row]:
-    """Start servers, measure, stop them. Takes about 40 s on two cores."""
+    """Start servers, measure, stop them. Takes about a minute on two cores."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with programs.gateway(engine, folder, folder / "gateway.log") as url:
@@ -51,16 +55,31 @@ def measure(engine: str, loops: int = LOOPS, messages: int = MESSAGES) -> list[R
                 first_chunks = _first_chunks_s(client, loops)
             with programs.bridge(url, key, folder / "loops", folder / "bridge.log") as bridge, _echo() as echo:
                 bare, accepted = _answers_s(echo, bridge, messages)
+                late, beside = _timed_s(bridge, max(2, messages // 5))
     return [
         _row("first chunk at the client over HTTP", first_chunks, "300 ms (p50)"),
         _row("OSC request to `accepted`", accepted, "10 ms (p99)"),
         _row("OSC message to a bare python-osc server and back", bare, "-"),
+        Row("the one before, over that", *_ratio(accepted, bare), "-"),
+        _row("OSC bundle tagged 0.8 s ahead: answered after its time", late, "5 ms (p99)"),
+        _row("plain OSC message beside it, and back", beside, "50 ms (p99)"),
     ]
 
 
+def _ratio(times_s: list[float], of_s: list[float]) -> tuple[str, str]:
+    return f"{_p50(times_s) / _p50(of_s):.1f}", f"{_p99(times_s) / _p99(of_s):.1f}"
+
+
+def _p50(times_s: list[float]) -> float:
+    return statistics.median(times_s)
+
+
+def _p99(times_s: list[float]) -> float:
+    return statistics.quantiles(times_s, n=100, method="inclusive")[98]
+
+
 def _row(what: str, times_s: list[float], bar: str) -> Row:
-    p99 = statistics.quantiles(times_s, n=100, method="inclusive")[98]
-    return Row(what, f"{statistics.median(times_s) * 1000:.2f} ms", f"{p99 * 1000:.2f} ms", bar)
+    return Row(what, f"{_p50(times_s) * 1000:.2f} ms", f"{_p99(times_s) * 1000:.2f} ms", bar)
 
 
 def _first_chunks_s(client: Loopmeter, loops: int) -> list[float]:
@@ -91,6 +110,30 @@ def _answers_s(echo: tuple[str, int], bridge: tuple[str, int], messages: int) ->
             accepted.append(_answer_s(client, "/loopmeter/loop", order, "/loopmeter/accepted"))
             _wait_for(client, "/loopmeter/ready")  # The next one meets an idle engine again.
     return bare, accepted
+
+
+def _timed_s(bridge: tuple[str, int], bundles: int) -> tuple[list[float], list[float]]:
+    """How late bundles are answered, by the wall clock, and how long plain messages take that are sent meanwhile."""
+    late, beside = [], []
+    client = SimpleUDPClient(*bridge)
+    with client:
+        for _ in range(bundles):
+            due_s = time.time() + AHEAD_S
+            client.send(_tagged(due_s))
+            while time.time() < due_s - 0.1:
+                beside.append(_answer_s(client, "/loopmeter/clock", ["plain"], "/loopmeter/clock"))
+                time.sleep(0.02)
+            _wait_for(client, "/loopmeter/clock")
+            late.append(time.time() - due_s)
+    return late, beside
+
+
+def _tagged(due_s: float) -> OscBundle:
+    bundle = OscBundleBuilder(due_s)  # type: ignore[arg-type]  # Fractions are taken, but not annotated.
+    message = OscMessageBuilder("/loopmeter/clock")
+    message.add_arg("tagged")
+    bundle.add_content(message.build())
+    return bundle.build()
 
 
 def _answer_s(client: SimpleUDPClient, address: str, values: list[Value], answer: str) -> float:

@@ -43,11 +43,12 @@ def test_linear_attention_holds_less_than_softmax_over_the_whole() -> None:
 
 
 def test_clients_wait_for_a_real_gateway_and_a_real_bridge() -> None:
-    first_chunk, accepted, echo = clients.measure("fake", loops=3, messages=5)
+    first_chunk, accepted, echo, ratio, late, beside = clients.measure("fake", loops=3, messages=5)
 
-    for row in (first_chunk, accepted, echo):
+    for row in (first_chunk, accepted, echo, late, beside):
         assert 0 < number(row.p50) <= number(row.p99)
     assert number(echo.p50) < number(accepted.p50)
+    assert number(ratio.p50) == pytest.approx(number(accepted.p50) / number(echo.p50), rel=0.2)
 
 
 def test_the_sdk_is_measured_against_bare_httpx_on_a_real_gateway() -> None:

@@ -69,6 +69,12 @@ class ScriptedGateway:
         async with self._changed:
             self._changed.notify_all()
 
+    def forget(self, but: int = 0) -> None:
+        """Drop the jobs but the last ones, as a gateway does not."""
+        for job in list(self.jobs)[: len(self.jobs) - but]:
+            del self.jobs[job], self._delivered[job]
+            self._cancelled.discard(job)
+
     async def until_sent(self, sent: str) -> None:
         """Wait for a request, as ``METHOD path``."""
         async with self._changed:

@@ -55,6 +55,14 @@ class Process:
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
+    def kill(self) -> None:
+        """As a power cut does."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.kill()
+        self._process.wait(WAIT_S)
+        self._reader.join(WAIT_S)
+
     def stop(self) -> int:
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -203,6 +211,37 @@ def test_a_mistake_by_oscsend_is_named_and_costs_nothing(
     assert answer.startswith('/loopmeter/error sss "e" "bad_arguments" ')
     assert said in answer
     assert studio.client.balance() == before
+
+
+def test_a_live_session_is_steered_and_stopped_by_oscsend(studio: Studio) -> None:
+    studio.send("/loopmeter/live/start", "ssfsssi", "jam", "dusty drums", "120", "Am", "standard", "max_tokens", "2000")
+    started = re.fullmatch(r'/loopmeter/live/started ssiii "jam" "(\S+)" 44100 (\d+) (\d+)', studio.heard())
+    assert started is not None
+    studio.send("/loopmeter/live/set", "ssf", "jam", "density", "0.8")
+    studio.send("/loopmeter/live/set", "ssf", "jam", "prompt:deep house", "2")
+    studio.send("/loopmeter/live/set", "ssf", "jam", "kazoo", "1")
+    chunks: list[Path] = []
+    others: list[str] = []
+    while len(others) < 3 or len(chunks) < 4:
+        heard = studio.heard()
+        chunk = re.fullmatch(r'/loopmeter/live/chunk sisii "jam" (\d+) "(\S+)" (\d+) (\d+)', heard)
+        if chunk is None:
+            others.append(heard)
+            continue
+        assert int(chunk[1]) == len(chunks)
+        chunks.append(Path(chunk[2]))
+        with wave.open(chunk[2]) as wav:
+            assert wav.getnframes() == int(chunk[3]) == int(started[2])
+    assert '"name: expected bpm, density, intensity' in next(line for line in others if "/error " in line)
+    applied = [line for line in others if "/live/applied" in line]
+    assert sorted(line.split('"')[3] for line in applied) == ["density", "prompt:deep house"]
+    studio.send("/loopmeter/live/stop", "s", "jam")
+    while (heard := studio.heard()).startswith("/loopmeter/live/chunk"):
+        chunks.append(studio.folder)
+    ended = re.fullmatch(r'/loopmeter/live/ended ssii "jam" "stopped" (\d+) (\d+)', heard)
+    assert ended is not None
+    assert int(ended[1]) == len(chunks)
+    assert studio.client.loops.get(started[1]).tokens_charged == int(ended[2])
 
 
 class Connected:

@@ -46,6 +46,7 @@ LATE_S_MIN, LATE_S_MAX = 0.01, 3600.0
 _ERROR_CHARACTERS_MAX = 1000
 
 LOOP = "/loopmeter/loop"
+LIVE = "/loopmeter/live/start"
 
 AtOnce = Callable[[Client, str, dict[str, Value]], None]
 
@@ -93,10 +94,17 @@ class Bridge:
         self._pulse: asyncio.Task[None] | None = None
         self._at_once: dict[str, AtOnce] = {
             "/loopmeter/cancel": self._cancel,
+            "/loopmeter/live/set": self._live_set,
+            "/loopmeter/live/stop": self._live_stop,
             "/loopmeter/subscribe": self._subscribe,
             **self._stage.at_once,
         }
         self._stage.start()
+
+    @property
+    def running(self) -> int:
+        """How many requests are in the making."""
+        return len(self._running)
 
     def receive(self, packet: bytes, sender: Client) -> None:
         """Take a packet. Never raises, never waits."""
@@ -221,6 +229,31 @@ class Bridge:
             work.cancel_wanted = False
             self.error(client, own_id, *explain(error))
 
+    def _live_set(self, client: Client, own_id: str, values: dict[str, Value]) -> None:
+        work = self._live(client, own_id)
+        if work.live is None:
+            raise Refusal("unknown_id", f"expected a session that plays, found {own_id!r}, which is about to start")
+        self.spawn(self._steer(client, own_id, work.live.set(str(values["name"]), float(values["value"]))))
+
+    def _live_stop(self, client: Client, own_id: str, _: dict[str, Value]) -> None:
+        work = self._live(client, own_id)
+        work.cancel_wanted = True
+        if work.live is not None:
+            self.spawn(self._steer(client, own_id, work.live.stop()))
+
+    def _live(self, client: Client, own_id: str) -> _work.Work:
+        running = self._running.get((client, LIVE, own_id))
+        if running is None:
+            raise Refusal("unknown_id", f"expected the id of a live session, found {own_id!r}")
+        return running.work
+
+    async def _steer(self, client: Client, own_id: str, change: Coroutine[Any, Any, None]) -> None:
+        try:
+            await change
+        # As in _run.
+        except Exception as error:
+            self.error(client, own_id, *explain(error))
+
     def _subscribe(self, client: Client, own_id: str, values: dict[str, Value]) -> None:
         topic, lease_s = values["topic"], min(float(values["lease_s"]), LEASE_S_MAX)
         if topic not in TOPICS:
@@ -285,7 +318,7 @@ def own_clock_alone(told: Told) -> Stage:
     return Stage(told, OwnClock(120.0, time.monotonic()), beats_per_bar=4)
 
 
-LOOPS_MAX_OF = {address: LOOPS_MAX if address == LOOP else RUNNING_MAX for address in REQUESTS}
+LOOPS_MAX_OF = {address: LOOPS_MAX if address in (LOOP, LIVE) else RUNNING_MAX for address in REQUESTS}
 
 
 def _told_id(arguments: Sequence[Argument]) -> str | None:

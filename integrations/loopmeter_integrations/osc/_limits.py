@@ -85,8 +85,7 @@ class SpendingCaps:
         """Count ``tokens`` as spent; gives the minute to settle them under. Raises ``CapReached``."""
         minute = int(now_s // 60)
         self._spent = {key: spent for key, spent in self._spent.items() if key[0] >= minute - 60 and spent}
-        of_client = sum(spent for (_, owner), spent in self._spent.items() if owner == client)
-        of_all = sum(self._spent.values())
+        of_client, of_all = self._of(client, now_s), self._of(None, now_s)
         for code, cap, spent, whose in (
             ("cap_client", self._per_client, of_client, "for one client (--tokens-per-client-hour)"),
             ("cap_hour", self._in_all, of_all, "for all clients (--tokens-per-hour)"),
@@ -99,6 +98,24 @@ class SpendingCaps:
                 )
         self._spent[minute, client] = self._spent.get((minute, client), 0) + tokens
         return minute
+
+    def left(self, client: Hashable, now_s: float) -> int | None:
+        """What may still be spent in this hour; ``None`` is any number."""
+        lefts = [
+            max(0, cap - spent)
+            for cap, spent in ((self._per_client, self._of(client, now_s)), (self._in_all, self._of(None, now_s)))
+            if cap is not None
+        ]
+        return min(lefts) if lefts else None
+
+    def _of(self, client: Hashable | None, now_s: float) -> int:
+        """Spent in the last hour by one client, or by all."""
+        since = int(now_s // 60) - 60
+        return sum(
+            spent
+            for (minute, owner), spent in self._spent.items()
+            if minute >= since and (client is None or owner == client)
+        )
 
     def settle(self, client: Hashable, minute: int, reserved: int, charged: int) -> None:
         """Give back what was reserved and not charged."""

@@ -91,6 +91,19 @@ OPTIONS: dict[str, Parameter] = {
     )
 }
 _LOOP_OPTIONS = tuple(name for name in OPTIONS if name != "fade_s")
+_LIVE_OPTIONS = (
+    "beats_per_bar",
+    "seed",
+    "layers",
+    "model",
+    "solver",
+    "steps",
+    "guidance",
+    "density",
+    "intensity",
+    "max_tokens",
+    "reply_port",
+)
 _QUOTE_OPTIONS = tuple(name for name in _LOOP_OPTIONS if name != "max_tokens")
 
 REQUESTS: dict[str, Request] = {
@@ -122,6 +135,35 @@ REQUESTS: dict[str, Request] = {
             ("reply_port",),
             ("/loopmeter/balance",),
             "How many tokens are left?",
+        ),
+        Request(
+            "/loopmeter/live/start",
+            (ID, *_LOOP[1:3], *_LOOP[4:]),
+            _LIVE_OPTIONS,
+            (
+                "/loopmeter/live/started",
+                "/loopmeter/live/chunk",
+                "/loopmeter/live/applied",
+                "/loopmeter/live/warning",
+                "/loopmeter/live/ended",
+            ),
+            "Begin an endless piece. Each chunk is a WAV file of its own; 3 s are made ahead, the last 64 files are "
+            "kept.",
+        ),
+        Request(
+            "/loopmeter/live/set",
+            (ID, Parameter("name", "s"), Parameter("value", "f")),
+            ("reply_port",),
+            ("/loopmeter/live/applied",),
+            "Steer it: `bpm`, `density` or `intensity`; a layer such as `drums`, 0 or 1; or `prompt:` and words, by "
+            "weight.",
+        ),
+        Request(
+            "/loopmeter/live/stop",
+            (ID,),
+            ("reply_port",),
+            ("/loopmeter/live/ended",),
+            "End it.",
         ),
         Request(
             "/loopmeter/play",
@@ -272,6 +314,43 @@ REPLIES: dict[str, Reply] = {
             "/loopmeter/clock",
             (ID, Parameter("source", "s"), Parameter("bpm", "f"), Parameter("beat", "f"), Parameter("peers", "i")),
             "The clock is `own`, `link`, `midi` or `jack`; 0 bpm is a clock that stands still.",
+        ),
+        Reply(
+            "/loopmeter/live/started",
+            (
+                ID,
+                Parameter("job", "s"),
+                Parameter("rate_hz", "i"),
+                Parameter("chunk_frames", "i"),
+                Parameter("tokens_per_minute", "i"),
+            ),
+            "It plays: chunks of `chunk_frames` frames.",
+        ),
+        Reply(
+            "/loopmeter/live/chunk",
+            (
+                ID,
+                Parameter("chunk", "i"),
+                Parameter("wav_path", "s"),
+                Parameter("frames", "i"),
+                Parameter("tokens", "i"),
+            ),
+            "Chunk number `chunk`, counted from 0, is a whole file; play them one behind the other. `tokens` so far.",
+        ),
+        Reply(
+            "/loopmeter/live/applied",
+            (ID, Parameter("name", "s"), Parameter("chunk", "i"), Parameter("bar", "i")),
+            "The change of `name` holds from bar `bar` on, which begins in chunk `chunk`.",
+        ),
+        Reply(
+            "/loopmeter/live/warning",
+            (ID, Parameter("reason", "s"), Parameter("tokens_left", "i"), Parameter("seconds_left", "f")),
+            "The money is nearly spent: `budget` or `no_tokens`.",
+        ),
+        Reply(
+            "/loopmeter/live/ended",
+            (ID, Parameter("reason", "s"), Parameter("chunks", "i"), Parameter("tokens", "i")),
+            "It ended: `stopped`, `budget`, `no_tokens`, `lost`, `idle` or `failed`.",
         ),
         Reply(
             "/loopmeter/late",

@@ -16,6 +16,7 @@ from typing import Any
 from loopmeter import (
     AsyncLoopmeter,
     BudgetExceeded,
+    LiveRequest,
     LoopNotCompleted,
     LoopRequest,
     Quote,
@@ -23,6 +24,7 @@ from loopmeter import (
     wav_header,
     wav_padding,
 )
+from loopmeter_integrations.osc import _live
 from loopmeter_integrations.osc._addresses import Value
 from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile, open_files, safe_name
@@ -40,7 +42,8 @@ class Work:
     """One request in the making. ``reply`` takes an address and the values behind the id.
 
     ``cancel_wanted`` is set by a cancel; ``job`` is known from the moment that the gateway has accepted the loop.
-    ``payer`` is whose spending is capped; ``made`` is called when the files are there.
+    ``payer`` is whose spending is capped; ``made`` is called when the files are there; ``live`` steers a live session
+    once it has started.
     """
 
     client: AsyncLoopmeter
@@ -53,6 +56,7 @@ class Work:
     cancel_wanted: bool = False
     job: str | None = None
     tokens_charged: int = 0
+    live: _live.Steering | None = None
 
 
 async def hello(work: Work) -> None:
@@ -73,7 +77,7 @@ async def quote(work: Work) -> None:
 
 async def loop(work: Work) -> None:
     """Order, write as it comes. The folder is tried first: nothing is charged for a disk that is full."""
-    wav, midi = await asyncio.to_thread(open_files, work.folder, 2)
+    wav, midi = await _opened(work.folder)
     with wav, midi:
         try:
             await _make(work, wav, midi)
@@ -81,6 +85,22 @@ async def loop(work: Work) -> None:
             if ended.state != "cancelled":
                 raise
             work.reply("/loopmeter/cancelled", ended.tokens_charged)
+
+
+async def _opened(folder: Path) -> list[AtomicFile]:
+    """A file for the sound and one for the notes. A thread cannot be cancelled: what it opens for nobody is closed."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_files, folder, 2))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_again)
+        raise
+
+
+def _close_again(opening: asyncio.Future[list[AtomicFile]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        for file in opening.result():
+            file.__exit__()
 
 
 async def _make(work: Work, wav: AtomicFile, midi: AtomicFile) -> None:
@@ -139,11 +159,17 @@ async def _price(client: AsyncLoopmeter, started: StreamStarted) -> int:
     return (await client.loops.get(started.job)).tokens_quoted
 
 
+async def live(work: Work) -> None:
+    """Play a live session until it ends."""
+    await _live.run(work, _prompt(work), request_options(work.values))
+
+
 WORK_OF_ADDRESS: dict[str, Callable[[Work], Coroutine[Any, Any, None]]] = {
     "/loopmeter/hello": hello,
     "/loopmeter/quote": quote,
     "/loopmeter/loop": loop,
     "/loopmeter/balance": balance,
+    "/loopmeter/live/start": live,
 }
 
 
@@ -158,7 +184,7 @@ def request_options(values: Mapping[str, Value]) -> dict[str, Any]:
         for name, value in values.items()
         if name not in _NOT_OF_THE_REQUEST and name != "prompt"
     }
-    assert options.keys() <= LoopRequest.model_fields.keys()
+    assert options.keys() <= LoopRequest.model_fields.keys() | LiveRequest.model_fields.keys()
     options["key"] = options["key"] or None
     for name in ("layers", "tracks"):
         if name in options:
