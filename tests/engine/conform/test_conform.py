@@ -17,8 +17,10 @@ from loopmeter_engine.conform.splice import Anchor, splice
 
 from .drifting import RATE_HZ, drifting, heard_beats
 
+_LOOPS = [*range(12), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(12, 40))]
 
-@pytest.mark.parametrize("seed", range(40))
+
+@pytest.mark.parametrize("seed", _LOOPS)
 def test_a_drifting_loop_comes_out_on_the_grid(seed: int) -> None:
     made = drifting(seed)
     loop, report = conform(made.sound, RATE_HZ, tempo_bpm=made.tempo_bpm, bars=made.bars)
