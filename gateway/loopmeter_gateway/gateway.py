@@ -25,6 +25,8 @@ from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.clock import Clock, to_ms
 from loopmeter_gateway.database import Database
 from loopmeter_gateway.jobs import owners, records, scores
+from loopmeter_gateway.jobs.chunk_store import open_chunk_store
+from loopmeter_gateway.jobs.kept_chunks import KeptChunks
 from loopmeter_gateway.jobs.live import LiveJob
 from loopmeter_gateway.jobs.records import JobRecord, Order
 from loopmeter_gateway.jobs.worker import Worker
@@ -49,6 +51,7 @@ class Gateway:
         self.clock = clock
         self.books = Books(settings.price_book)
         self.database = Database(settings.db)
+        self.chunks = KeptChunks(open_chunk_store(settings.chunks, settings.data), self.database)
         self.live_jobs: dict[str, LiveJob] = {}
         self.keys_used: dict[str, int] = {}  # and when, until the next sweep writes it down
         self.ready = False
@@ -88,6 +91,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._planner.shutdown()
+        self.chunks.close()
         if self.database.shared:
             await self.database.write(lambda connection: owners.leave(connection, self.id))
         await self.database.stop()
@@ -115,7 +119,7 @@ class Gateway:
             lambda connection: records.order_job(connection, order, offer, now_ms, now_ms + self.hold_ttl_ms)
         )
         if new:
-            self.register(LiveJob(record, None, self.clock.now()))
+            self.register(LiveJob(record, self.clock.now()))
         return record
 
     async def _offer(self, caller: Caller, request: LoopRequest) -> Offer:
@@ -142,7 +146,7 @@ class Gateway:
             return live
         record = await self.database.read(lambda connection: records.find_job(connection, job_id, customer_id))
         if record.ended:
-            return LiveJob(record, None, self.clock.now())
+            return LiveJob(record, self.clock.now())
         return await self._take_up(await self.database.write(lambda c: owners.claim(c, job_id, self.id)))
 
     def attach(self, live: LiveJob) -> None:
@@ -171,7 +175,7 @@ class Gateway:
             if index < record.chunks_delivered:
                 if live.latest is not None and live.latest.index == index:
                     return live.latest
-                return await self.database.read(partial(records.read_chunk, job_id=record.id, index=index))
+                return await self.chunks.read(record, index)
             if record.ended or self.closing:
                 return StreamEnded(state=record.state, tokens_charged=record.tokens_charged, problem=record.error)
             if live.ahead and not live.stopping:
@@ -194,6 +198,7 @@ class Gateway:
             return live.deliver(connection, chunk, now_ms, now_ms + self.hold_ttl_ms)
 
         try:
+            await self.chunks.put(live.record, chunk)
             record, live.latest = await self.database.write(deliver)
             live.ahead.popleft()
             self._update(live, record)
@@ -320,6 +325,7 @@ class Gateway:
                     before_ms = self.now_ms() - QUOTES_KEPT_S * 1000
                     await self.database.write(partial(quotes.forget_quotes, before_ms=before_ms))
                     await self.database.write(partial(keys.forget_client_tokens, before_ms=before_ms))
+                    await self.chunks.forget(self.clock.now() - timedelta(days=self.settings.chunk_days))
                     forget_at = self.clock.now() + timedelta(hours=1)
             # A full disk now may be a free one later. The sweeper must outlive what it cannot do today.
             except Exception:
@@ -329,10 +335,10 @@ class Gateway:
 
     async def _take_up(self, record: JobRecord) -> LiveJob:
         """Continue a job that is in the database alone."""
-        engine_state = await self.database.read(lambda connection: records.engine_state(connection, record.id))
+        made = await self.database.read(lambda connection: records.engine_state(connection, record.id))
         live = self.live_jobs.get(record.id)
         if live is None:
-            live = LiveJob(record, engine_state, self.clock.now())
+            live = LiveJob(record, self.clock.now(), *made)
             if record.offer.live:
                 live = await self.sessions.restore(record)
             if record.offer.fingerprint != self.engine.info().fingerprint:

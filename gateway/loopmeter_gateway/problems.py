@@ -40,6 +40,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "quote_used": ProblemKind(409, "The quote is used"),
     "job_ended": ProblemKind(409, "The job has ended"),
     "quote_expired": ProblemKind(410, "The quote has expired"),
+    "chunk_expired": ProblemKind(410, "The sound is not kept any more"),
     "body_too_large": ProblemKind(413, "The body is too large"),
     "unsupported_media_type": ProblemKind(415, "Wrong content type"),
     "range_not_satisfiable": ProblemKind(416, "No such range"),

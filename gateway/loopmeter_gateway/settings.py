@@ -13,6 +13,7 @@ class Settings:
     ``grace_s``: how long a streamed job waits, without making anything, for its reader to come back.
     ``hold_ttl_s``: a hold that has not moved for so long expires. ``lease_chunks``: how far the engine may run
     ahead of the reader. ``cache_bytes_max``: encoded files kept under ``data``, oldest dropped first.
+    ``chunks``: the store of delivered sound (see ``open_chunk_store``), which is kept for ``chunk_days``.
     ``live_pause_s``: how long a live session may be paused. ``price_book``: a shipped one, or one that is in force.
     """
 
@@ -28,3 +29,5 @@ class Settings:
     body_bytes_max: int = 1_000_000
     cache_bytes_max: int = 1 << 30
     live_pause_s: float = 1800.0
+    chunks: str = ""
+    chunk_days: int = 30

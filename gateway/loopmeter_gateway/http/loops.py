@@ -22,7 +22,7 @@ from loopmeter_gateway.http.files import file_reader, ranged
 from loopmeter_gateway.http.guards import caller_of, gateway_of, require_customer, require_json
 from loopmeter_gateway.http.streams import WAV_MEDIA_TYPE, chunk_stream, job_headers, wav_stream
 from loopmeter_gateway.jobs.live import LiveJob
-from loopmeter_gateway.jobs.records import JobRecord, Order, find_job, read_chunk
+from loopmeter_gateway.jobs.records import JobRecord, Order, find_job
 from loopmeter_gateway.jobs.sound import ENCODINGS, encoded_file, wav_bytes_count, wav_parts
 from loopmeter_gateway.problems import Refused
 
@@ -91,6 +91,7 @@ class Loops(Controller):
         live = await _live(request, job_id)
         if live.record.offer.live and not live.record.ended:
             raise Refused("not_finished", f"expected a loop or an ended session, found {job_id}; read it at /v1/live")
+        _require_kept(gateway_of(request), live.record)
         return chunk_stream(gateway_of(request), live, from_)
 
     @get("/loops/{job_id:str}/audio")
@@ -107,6 +108,7 @@ class Loops(Controller):
             raise Refused("not_finished", f"expected a job that has ended, found it {record.state}; read its chunks")
         if record.chunks_delivered == 0:
             raise Refused("not_found", f"expected a job with sound, found {job_id} {record.state} without any")
+        _require_kept(gateway, record)
         wanted = request.headers.get("range")
         if format_ == "wav":
             return ranged(wav_bytes_count(record), wanted, partial(_read_wav, gateway, record), WAV_MEDIA_TYPE)
@@ -132,6 +134,13 @@ def _idempotency_key(request: _Request) -> str:
     return key
 
 
+def _require_kept(gateway: Gateway, record: JobRecord) -> None:
+    """Raise ``Refused`` chunk_expired before an answer begins that could not be finished."""
+    days = gateway.settings.chunk_days
+    if record.finished_at_ms is not None and gateway.now_ms() - record.finished_at_ms > days * 86_400_000:
+        raise Refused("chunk_expired", f"expected a job of the last {days} days, found {record.id}, an older one")
+
+
 async def _find(request: _Request, job_id: str) -> JobRecord:
     customer_id = caller_of(request).customer_id
     return await gateway_of(request).database.read(partial(find_job, job_id=job_id, customer_id=customer_id))
@@ -146,15 +155,12 @@ async def _read_wav(gateway: Gateway, record: JobRecord, start: int, stop: int) 
         if isinstance(part, bytes):
             yield part[wanted]
         else:
-            chunk = await gateway.database.read(partial(read_chunk, job_id=record.id, index=part))
-            yield chunk.pcm[wanted]
+            yield (await gateway.chunks.read(record, part)).pcm[wanted]
 
 
 def _encode(gateway: Gateway, record: JobRecord, encoding: str) -> Path:
     """Runs in a thread, so it may read the database there."""
 
-    def read_pcm(index: int) -> bytes:
-        return gateway.database.read_here(partial(read_chunk, job_id=record.id, index=index)).pcm
-
+    read_pcm = partial(gateway.chunks.read_here, record)
     settings = gateway.settings
     return encoded_file(record, encoding, settings.data / "encoded", settings.cache_bytes_max, read_pcm)

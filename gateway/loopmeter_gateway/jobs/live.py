@@ -27,13 +27,16 @@ class LiveJob:
     """One job in memory. Without readers it is parked: nothing more is made for it.
 
     ``record`` is what is durable. The engine has made ``made_index`` chunks; those from ``record.chunks_delivered``
-    on wait in ``ahead``. ``engine_state`` continues the stream at ``made_index``. After a ``failure`` of the engine
-    nothing more is made, but what is ahead is still delivered.
+    on wait in ``ahead``. ``engine_state`` continues the stream at ``made_index``, which may lie before what was
+    delivered, as not every state is kept. After a ``failure`` of the engine nothing more is made, but what is ahead is
+    still delivered.
     """
 
-    def __init__(self, record: JobRecord, engine_state: bytes | None, now: datetime) -> None:
+    def __init__(
+        self, record: JobRecord, now: datetime, made_index: int = 0, engine_state: bytes | None = None
+    ) -> None:
         self.record = record
-        self.made_index = record.chunks_delivered
+        self.made_index = made_index
         self.engine_state = engine_state
         self.ahead: deque[Chunk] = deque()
         self.latest: ChunkReceived | None = None
@@ -94,8 +97,9 @@ class LiveJob:
             self.parked_since = now
 
     def push(self, chunk: Chunk) -> None:
-        """Take a chunk from the engine."""
-        self.ahead.append(chunk)
+        """Take a chunk from the engine. One that was delivered before only leads to the next."""
+        if chunk.index >= self.record.chunks_delivered:
+            self.ahead.append(chunk)
         self.made_index = chunk.index + 1
         self.engine_state = chunk.state_after
         self.failures = 0

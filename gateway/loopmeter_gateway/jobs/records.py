@@ -1,7 +1,8 @@
 """Jobs and their chunks in the database. Every function is one unit of work inside a transaction.
 
 The way of the money: ``order_job`` holds, ``deliver_chunk`` charges, ``end_job`` frees the rest. Job, hold and
-idempotency record are one transaction; so are a chunk's sound, its meter, its charge and the engine's state.
+idempotency record are one transaction; so are a chunk's meter, its charge and the engine's state. Its sound is in the
+chunk store before.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from loopmeter_gateway.money.quotes import Offer, redeem_quote
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import chunks, engine_states, jobs
 
+STATE_EVERY = 4
 Ended = Literal["completed", "cancelled", "failed"]
 
 
@@ -62,6 +64,10 @@ class JobRecord:
     @property
     def ended(self) -> bool:
         return self.state in ENDED_STATES
+
+    @property
+    def frame_bytes(self) -> int:
+        return self.offer.channels * self.offer.bits // 8
 
     @property
     def chunk_count(self) -> int:
@@ -178,9 +184,10 @@ def deliver_chunk(
 def store_chunk(
     connection: Connection, row: Any, chunk: Chunk, tokens_total: int, now_ms: int, hold_expires_at_ms: int
 ) -> tuple[JobRecord, ChunkReceived]:
-    """Keep a chunk, its meter and the engine's state, and charge what ``tokens_total`` is above the charges so far.
+    """Note a chunk that the chunk store has, with its meter and the engine's state, and charge it.
 
-    ``row`` is the job's. Raises ``Refused`` hold_expired; nothing changed.
+    ``row`` is the job's; the charge is what ``tokens_total`` is above the charges so far. Raises ``Refused``
+    hold_expired; nothing changed.
     """
     tokens = tokens_total - row.tokens_charged
     ledger.post(connection, row.hold_id, chunk.index, tokens, now_ms, hold_expires_at_ms)
@@ -193,7 +200,7 @@ def store_chunk(
         device_seconds=chunk.usage.device_seconds,
         peak_memory_bytes=chunk.usage.peak_memory_bytes,
     )
-    values = {"job_id": row.id, "delivered_at_ms": now_ms, "pcm": chunk.pcm, **meter.model_dump()}
+    values = {"job_id": row.id, "delivered_at_ms": now_ms, "pcm": b"", **meter.model_dump()}
     connection.execute(insert(chunks), values)
     _keep_state(connection, row.id, chunk)
     moved = connection.execute(
@@ -211,12 +218,17 @@ def store_chunk(
 
 
 def _keep_state(connection: Connection, job_id: str, chunk: Chunk) -> None:
+    """Keep the engine's state after the first chunk and after each ``STATE_EVERY``: it is larger than the sound.
+
+    What lies between is made again, and not charged again, if the process dies.
+    """
+    if chunk.index != 0 and (chunk.index + 1) % STATE_EVERY:
+        return
+    values = {"job_id": job_id, "state": (chunk.index + 1).to_bytes(4, "big") + chunk.state_after}
     if chunk.index == 0:
-        connection.execute(insert(engine_states).values(job_id=job_id, state=chunk.state_after))
+        connection.execute(insert(engine_states), values)
     else:
-        connection.execute(
-            update(engine_states).where(engine_states.c.job_id == job_id).values(state=chunk.state_after)
-        )
+        connection.execute(update(engine_states).where(engine_states.c.job_id == job_id).values(values))
 
 
 def end_job(
@@ -258,16 +270,16 @@ def expire_jobs(connection: Connection, now_ms: int) -> list[JobRecord]:
     return ended
 
 
-def engine_state(connection: Connection, job_id: str) -> bytes | None:
-    """The engine's state after the last delivered chunk; ``None`` before the first, and once the job has ended."""
+def engine_state(connection: Connection, job_id: str) -> tuple[int, bytes | None]:
+    """The chunk to go on with, and the engine's state before it: the last that was kept, else the start."""
     found: bytes | None = connection.execute(
         select(engine_states.c.state).where(engine_states.c.job_id == job_id)
     ).scalar()
-    return found
+    return (0, None) if found is None else (int.from_bytes(found[:4], "big"), found[4:])
 
 
 def read_chunk(connection: Connection, job_id: str, index: int) -> ChunkReceived:
-    """A delivered chunk, as it goes over the wire."""
+    """A delivered chunk. Its sound is in the chunk store, unless an older release kept it in here."""
     row = connection.execute(select(chunks).where(chunks.c.job_id == job_id, chunks.c.index == index)).one()
     meter = {name: row._mapping[name] for name in ChunkMeter.model_fields}
     return ChunkReceived(pcm=row.pcm, meter=ChunkMeter.model_validate(meter))

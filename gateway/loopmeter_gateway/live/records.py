@@ -59,7 +59,7 @@ class SessionRecord:
     request: LiveRequest
     terms: LiveTerms
     log: list[LogEntry]
-    engine_state: bytes | None
+    made: tuple[int, bytes | None]
     reason: LiveEndReason | None
 
 
@@ -121,7 +121,7 @@ def find(connection: Connection, job: JobRecord) -> SessionRecord:
         request=LiveRequest.model_validate_json(row.request_json),
         terms=LiveTerms.model_validate_json(row.terms_json),
         log=[_entry(change) for change in connection.execute(logged)],
-        engine_state=records.engine_state(connection, job.id),
+        made=records.engine_state(connection, job.id),
         reason=row.reason or _REASON_OF.get(job.state),
     )
 

@@ -27,7 +27,7 @@ class LiveSession(LiveJob):
     """One session in memory. ``connection`` is whoever plays it now; a later one takes over from an earlier."""
 
     def __init__(self, found: SessionRecord, now: datetime) -> None:
-        super().__init__(found.job, found.engine_state, now)
+        super().__init__(found.job, now, *found.made)
         self.session = found.session
         self.request: LiveRequest = found.request
         self.terms: LiveTerms = found.terms
@@ -72,7 +72,7 @@ class LiveSession(LiveJob):
 
     def steer(self, ref: str, settings: LiveSettings) -> None:
         """Log a change for the next chunk that no lease has begun. What comes before one chunk is one change."""
-        from_chunk = max(self.made_index, self._lease_stop)
+        from_chunk = max(self.made_index, self._lease_stop, self.record.chunks_delivered)
         last = self.log[-1] if self.log else None
         if last is not None and last.change.from_chunk == from_chunk and len(self.log) > self._kept:
             merged = last.change.settings.model_copy(update=settings.model_dump(exclude_none=True))
@@ -84,7 +84,7 @@ class LiveSession(LiveJob):
 
     def push(self, chunk: Chunk) -> None:
         assert isinstance(chunk, LiveChunk)
-        for place in chunk.applied:
+        for place in chunk.applied if chunk.index >= self.record.chunks_delivered else ():
             refs = self.log[place.change].refs
             self._applied.setdefault(chunk.index, []).extend(
                 LiveApplied(ref=ref, chunk=chunk.index, frame=place.frame, bar=place.bar) for ref in refs
