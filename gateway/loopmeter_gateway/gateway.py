@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from loopmeter import ChunkReceived, KeepAlive, LoopRequest, PriceBook, Quote, StreamEnded
+from loopmeter import ChunkReceived, KeepAlive, LoopRequest, PlanInfo, PriceBook, Quote, StreamEnded
 from loopmeter_engine.contract import Engine, ScoreSheet
 from loopmeter_gateway.accounts import keys
 from loopmeter_gateway.accounts.customers import Caller
@@ -28,11 +29,14 @@ from loopmeter_gateway.jobs import owners, records, scores
 from loopmeter_gateway.jobs.chunk_store import open_chunk_store
 from loopmeter_gateway.jobs.kept_chunks import KeptChunks
 from loopmeter_gateway.jobs.live import LiveJob
+from loopmeter_gateway.jobs.queue import LeaseQueue
 from loopmeter_gateway.jobs.records import JobRecord, Order
 from loopmeter_gateway.jobs.worker import Worker
+from loopmeter_gateway.limits import RateLimiter
 from loopmeter_gateway.live.sessions import LiveSessions
 from loopmeter_gateway.money import allowances, ledger, quotes
 from loopmeter_gateway.money.books import Books
+from loopmeter_gateway.money.price_book import find_plan
 from loopmeter_gateway.money.quotes import Offer
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.settings import Settings
@@ -60,7 +64,9 @@ class Gateway:
         self._month_opened = ""
         self._beat_ms = 0
         self.id = "gw_" + secrets.token_hex(8)
-        self._worker = Worker(engine, self.live_jobs, settings.lease_chunks, self._fail)
+        self.limiter = RateLimiter(clock)
+        self.queue = LeaseQueue(self.live_jobs, settings.lease_chunks, settings.ageing_s, clock)
+        self._worker = Worker(engine, self.queue, self._fail)
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-plan")
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -112,6 +118,7 @@ class Gateway:
         Raises:
             Refused: as ``make_offer`` and ``order_job``; nothing is held.
         """
+        self.refuse_if_full()
         offer = None if order.quote_id is not None else await self._offer(caller, order.request)
         now_ms = self.now_ms()
         order = replace(order, key_id=caller.key_id, budget_id=caller.budget_id, gateway_id=self.id)
@@ -119,8 +126,19 @@ class Gateway:
             lambda connection: records.order_job(connection, order, offer, now_ms, now_ms + self.hold_ttl_ms)
         )
         if new:
-            self.register(LiveJob(record, self.clock.now()))
+            self.register(LiveJob(record, self.clock.now()), await self.plan_of(caller))
         return record
+
+    async def plan_of(self, caller: Caller) -> PlanInfo:
+        """What a customer's plan grants; one that the price book does not know grants nothing special."""
+        return find_plan(await self.book_of(caller), caller.plan)
+
+    def refuse_if_full(self) -> None:
+        """Take no new work that would wait too long. Raises ``Refused`` overloaded; nothing is held."""
+        if self.queue.length >= self.settings.queue_jobs_max:
+            wait_s = max(1, math.ceil(self.queue.wait_s))
+            detail = f"expected fewer than {self.settings.queue_jobs_max} waiting jobs, found {self.queue.length}"
+            raise Refused("overloaded", f"{detail}; ask again in about {wait_s} s", retry_after_s=wait_s)
 
     async def _offer(self, caller: Caller, request: LoopRequest) -> Offer:
         at, book = self.clock.now(), await self.book_of(caller)
@@ -128,10 +146,11 @@ class Gateway:
 
     async def book_of(self, caller: Caller) -> PriceBook:
         """The prices for a customer: its own price book, or that of the gateway."""
-        known = self.books.known(caller.price_book)
-        if known is not None:
-            return known
-        return await self.database.read(partial(self.books.find, id_=caller.price_book))
+        return await self._book(caller.price_book)
+
+    async def _book(self, id_: str | None) -> PriceBook:
+        known = self.books.known(id_)
+        return known if known is not None else await self.database.read(partial(self.books.find, id_=id_))
 
     async def plan(self, call: Callable[[], _Result]) -> _Result:
         """Run a short engine call off the event loop."""
@@ -345,11 +364,13 @@ class Gateway:
                 detail = f"expected engine {record.offer.fingerprint}, found another; ask again with a new request"
                 await self._fail(live, Refused("engine_changed", detail))
             else:
-                self.register(live)
+                book = await self._book(record.offer.price_book)
+                self.register(live, find_plan(book, record.offer.plan))
         return live
 
-    def register(self, live: LiveJob) -> None:
-        """Make a job, as soon as it has a reader."""
+    def register(self, live: LiveJob, plan: PlanInfo) -> None:
+        """Make a job, as soon as it has a reader, as soon as its plan lets it."""
+        live.priority = plan.priority
         self.live_jobs[live.record.id] = live
         if live.record.runs_by_itself:
             self._keep(self._read_to_end(live))

@@ -47,6 +47,8 @@ PROBLEMS: dict[str, ProblemKind] = {
     "invalid_request": ProblemKind(422, "A field is wrong"),
     "quote_mismatch": ProblemKind(422, "The quote is for another request"),
     "idempotency_key_reused": ProblemKind(422, "The idempotency key belongs to another request"),
+    "rate_limited": ProblemKind(429, "Too many requests"),
+    "too_many_streams": ProblemKind(429, "Too many live sessions at once"),
     "live_unsupported": ProblemKind(501, "This engine does not play live"),
     "taken_over": ProblemKind(409, "Another connection plays this session"),
     "internal": ProblemKind(500, "The gateway broke"),
@@ -54,6 +56,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "engine_changed": ProblemKind(503, "The engine is another one than the job began with"),
     "hold_expired": ProblemKind(503, "The job took too long"),
     "not_ready": ProblemKind(503, "Not ready"),
+    "overloaded": ProblemKind(503, "Too much work is waiting"),
 }
 
 

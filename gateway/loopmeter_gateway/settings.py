@@ -14,6 +14,7 @@ class Settings:
     ``hold_ttl_s``: a hold that has not moved for so long expires. ``lease_chunks``: how far the engine may run
     ahead of the reader. ``cache_bytes_max``: encoded files kept under ``data``, oldest dropped first.
     ``chunks``: the store of delivered sound (see ``open_chunk_store``), which is kept for ``chunk_days``.
+    ``ageing_s``: how much waiting is worth one level of priority. ``queue_jobs_max``: more waiting jobs are refused.
     ``live_pause_s``: how long a live session may be paused. ``price_book``: a shipped one, or one that is in force.
     """
 
@@ -29,5 +30,7 @@ class Settings:
     body_bytes_max: int = 1_000_000
     cache_bytes_max: int = 1 << 30
     live_pause_s: float = 1800.0
+    ageing_s: float = 4.0
+    queue_jobs_max: int = 1000
     chunks: str = ""
     chunk_days: int = 30

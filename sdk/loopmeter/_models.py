@@ -232,6 +232,8 @@ class Job(_Answer):
     finished_at: AwareDatetime | None = None
     error: Problem | None = None
     score: dict[str, object] | None = None
+    queue_position: int | None = None  # 1 is next; before the first chunk only
+    expected_start_at: AwareDatetime | None = None
 
     @property
     def ended(self) -> bool:

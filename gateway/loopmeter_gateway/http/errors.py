@@ -13,6 +13,7 @@ from litestar.types import Message, Scope
 from pydantic import ValidationError
 
 from loopmeter import FieldProblem
+from loopmeter_gateway.limits import Allowance
 from loopmeter_gateway.money.quotes import field_problem
 from loopmeter_gateway.problems import PROBLEMS, Refused
 
@@ -30,9 +31,12 @@ def request_id(scope: Scope) -> str:
 
 
 async def add_request_id(message: Message, scope: Scope) -> None:
-    """Before-send hook: name the request in every answer."""
+    """Before-send hook: name the request in every answer, and what its key has left."""
     if message["type"] == "http.response.start":
-        message["headers"] = [*message["headers"], (b"x-request-id", request_id(scope).encode())]
+        allowance: Allowance | None = scope["state"].get("allowance")
+        fields = {"X-Request-Id": request_id(scope)} | ({} if allowance is None else allowance.headers())
+        more = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
+        message["headers"] = [*message["headers"], *more]
 
 
 def on_refused(request: Request[Any, Any, Any], refused: Refused) -> Response[dict[str, Any]]:
@@ -41,8 +45,8 @@ def on_refused(request: Request[Any, Any, Any], refused: Refused) -> Response[di
     headers = {}
     if refused.kind.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if refused.kind.status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if refused.kind.status in (429, 503):
+        headers["Retry-After"] = str(refused.amounts.get("retry_after_s", RETRY_AFTER_S))
     content = problem.model_dump(mode="json", exclude_none=True) | refused.amounts
     return Response(content, status_code=refused.kind.status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
 

@@ -55,6 +55,21 @@ async def _require(connection: _Connection, scopes: tuple[str, ...]) -> None:
         raise Refused("forbidden", f"expected a key of scope {' or '.join(scopes)}, found one of scope {found}")
     gateway.keys_used[caller.key_id] = now_ms
     connection.scope["auth"] = caller
+    await _count(connection, caller)
+
+
+async def _count(connection: _Connection, caller: Caller) -> None:
+    """Count a request against its key's plan. Raises ``Refused`` rate_limited."""
+    gateway = gateway_of(connection)
+    limit = (await gateway.plan_of(caller)).requests_per_minute if caller.customer_id else 0
+    if not limit:
+        return
+    allowance = gateway.limiter.take(caller.key_id, limit)
+    connection.scope["state"]["allowance"] = allowance
+    if allowance.retry_after_s:
+        detail = f"expected at most {limit} requests a minute in plan {caller.plan}, found more"
+        wait_s = allowance.retry_after_s
+        raise Refused("rate_limited", f"{detail}; ask again in {wait_s} s", retry_after_s=wait_s)
 
 
 async def require_json(connection: _Connection, _: BaseRouteHandler) -> None:

@@ -62,7 +62,7 @@ class Loops(Controller):
         record = await gateway.order(caller, order)
         if form == "application/json":
             # Nothing is read, so a job that another gateway makes stays where it is.
-            answer = record.wire().model_dump_json().encode()
+            answer = _placed(gateway, record.wire()).model_dump_json().encode()
             return ASGIResponse(body=answer, media_type="application/json", headers=job_headers(record))
         live = await gateway.live(record.id, caller.customer_id)
         if form == CHUNKS_MEDIA_TYPE:
@@ -75,7 +75,7 @@ class Loops(Controller):
         gateway = gateway_of(request)
         record = await _find(request, job_id)
         sheet = await gateway.score(record)
-        return record.wire(None if sheet is None else sheet.summary)
+        return _placed(gateway, record.wire(None if sheet is None else sheet.summary))
 
     @delete("/loops/{job_id:str}", status_code=200)
     async def cancel(self, request: _Request, job_id: FromPath[str]) -> Job:
@@ -122,6 +122,13 @@ class Loops(Controller):
         if sheet is None:
             raise Refused("engine_changed", "expected the engine that this job was planned by, found another one")
         return Response(sheet.midi, media_type="audio/midi")
+
+
+def _placed(gateway: Gateway, job: Job) -> Job:
+    """A job with its place in the queue, if it waits there."""
+    live = gateway.live_jobs.get(job.id)
+    place = None if live is None else gateway.queue.place(live)
+    return job if place is None else job.model_copy(update=place._asdict())
 
 
 def _idempotency_key(request: _Request) -> str:

@@ -47,6 +47,8 @@ class LiveJob:
         self.failure: Refused | None = None
         self.delivering: asyncio.Task[None] | None = None
         self.lease_number = 0  # of its last lease, over all jobs; 0 before the first
+        self.priority = 0
+        self.waiting_since: datetime | None = None
         self.failures = 0
         self._changed = asyncio.Event()
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from loopmeter_engine.contract import LEASE_CHUNKS_MAX, Chunk, Engine, EngineFailed
 from loopmeter_gateway.jobs.live import Lease, LiveJob
+from loopmeter_gateway.jobs.queue import LeaseQueue
 from loopmeter_gateway.problems import Refused
 
 _log = logging.getLogger(__name__)
@@ -21,24 +23,18 @@ TRIES = 2  # A lease that broke is tried once more, from the last good state.
 
 
 class Worker:
-    """Makes chunks for the jobs in ``live_jobs``, which it watches; call ``wake`` when they change."""
+    """Makes chunks for the jobs in ``queue``; call ``wake`` when they change."""
 
     def __init__(
-        self,
-        engine: Engine,
-        live_jobs: Mapping[str, LiveJob],
-        lease_chunks: int,
-        on_failed: Callable[[LiveJob, Refused], Awaitable[None]],
+        self, engine: Engine, queue: LeaseQueue, on_failed: Callable[[LiveJob, Refused], Awaitable[None]]
     ) -> None:
-        if not 1 <= lease_chunks <= LEASE_CHUNKS_MAX:
-            raise ValueError(f"expected leases of 1 to {LEASE_CHUNKS_MAX} chunks, found {lease_chunks}")
+        if not 1 <= queue.lease_chunks <= LEASE_CHUNKS_MAX:
+            raise ValueError(f"expected leases of 1 to {LEASE_CHUNKS_MAX} chunks, found {queue.lease_chunks}")
         self._engine = engine
-        self._live_jobs = live_jobs
-        self._lease_chunks = lease_chunks
+        self._queue = queue
         self._on_failed = on_failed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-engine")
         self._awake = asyncio.Event()
-        self._leases = 0
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -60,27 +56,22 @@ class Worker:
 
     async def _work(self) -> None:
         while not self._stopping:
-            live = self._next()
+            live = self._queue.take()
             if live is None:
                 await self._awake.wait()
                 self._awake.clear()
                 continue
-            self._leases += 1
-            live.lease_number = self._leases
+            began_s = time.monotonic()
             try:
                 await self._lease(live)
             # The job could not even be ended (a full disk, say). It asks for nothing more; the sweeper ends it later.
             except Exception:
                 _log.exception("job %s could not be ended", live.record.id)
-
-    def _next(self) -> LiveJob | None:
-        """The job that has waited longest since its last lease; one without a lease yet comes first."""
-        waiting = [live for live in self._live_jobs.values() if live.lease_count(self._lease_chunks) > 0]
-        return min(waiting, key=lambda live: live.lease_number, default=None)
+            self._queue.done(time.monotonic() - began_s)
 
     async def _lease(self, live: LiveJob) -> None:
         loop = asyncio.get_running_loop()
-        count = live.lease_count(self._lease_chunks)
+        count = live.lease_count(self._queue.lease_chunks)
         try:
             lease = live.begin_lease(self._engine, count)
             await loop.run_in_executor(self._thread, self._make, loop, live, lease, count)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,10 @@ class LiveSessions:
                 idempotency_key_reused, live_unsupported; nothing is held.
         """
         gateway = self._gateway
+        gateway.refuse_if_full()
         book = await gateway.book_of(caller)
         granted = find_plan(book, caller.plan)
+        self._refuse_another(caller, granted, asked.session)
         check_model(book, granted, gateway.engine.info(), asked.request().model)
         plan = await self._plan(asked.request())
         terms = self._terms(plan, book, granted, asked.max_tokens)
@@ -62,9 +65,29 @@ class LiveSessions:
         )
         if new:
             session = LiveSession(found, gateway.clock.now())
-            gateway.register(session)
+            gateway.register(session, granted)
             return session
         return await self._open(found)
+
+    def _refuse_another(self, caller: Caller, granted: PlanInfo, session: str) -> None:
+        """Keep to the plan's number of sessions at once; one that is started again is no other."""
+        limit = granted.live_streams_max
+        playing = [
+            live
+            for live in self._gateway.live_jobs.values()
+            if isinstance(live, LiveSession) and live.record.customer_id == caller.customer_id
+        ]
+        if limit and len(playing) >= limit and all(live.session != session for live in playing):
+            wait_s = min(self._lost_in_s(live) for live in playing)
+            detail = f"expected at most {limit} live sessions at once in plan {caller.plan}, found {len(playing)}"
+            raise Refused("too_many_streams", f"{detail}; stop one, or wait until one has ended", retry_after_s=wait_s)
+
+    def _lost_in_s(self, live: LiveSession) -> int:
+        """When a session may end at the soonest, if nobody stops it: in whole seconds, at least 1."""
+        gateway = self._gateway
+        parked = live.parked_since or gateway.clock.now()
+        rest = parked + timedelta(seconds=gateway.settings.grace_s) - gateway.clock.now()
+        return max(1, math.ceil(rest.total_seconds()))
 
     async def resume(self, caller: Caller, session: str) -> LiveSession:
         """A session that was started before, also one that has ended. Raises ``Refused`` not_found."""
