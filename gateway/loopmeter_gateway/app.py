@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from litestar import Litestar
@@ -14,11 +15,12 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from loopmeter_engine.contract import Engine
 from loopmeter_gateway.clock import Clock, SystemClock
 from loopmeter_gateway.gateway import Gateway
-from loopmeter_gateway.http.account import Account, healthz, readyz
+from loopmeter_gateway.http.account import Account, healthz, metrics, readyz
 from loopmeter_gateway.http.admin import Admin
 from loopmeter_gateway.http.errors import add_request_id, on_exception, on_http_exception, on_refused
 from loopmeter_gateway.http.live import live
 from loopmeter_gateway.http.loops import Loops
+from loopmeter_gateway.http.observe import Observe
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.settings import Settings
 
@@ -39,8 +41,9 @@ def create_app(settings: Settings, engine: Engine, clock: Clock | None = None) -
             await gateway.stop()
 
     app = Litestar(
-        route_handlers=[Loops, Account, Admin, live, healthz, readyz],
+        route_handlers=[Loops, Account, Admin, live, healthz, readyz, metrics],
         lifespan=[lifespan],
+        middleware=[partial(Observe, gateway=gateway)],
         before_send=[add_request_id],
         exception_handlers={Refused: on_refused, HTTPException: on_http_exception, Exception: on_exception},
         openapi_config=OpenAPIConfig(

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import secrets
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -34,12 +35,14 @@ from loopmeter_gateway.jobs.records import JobRecord, Order
 from loopmeter_gateway.jobs.worker import Worker
 from loopmeter_gateway.limits import RateLimiter
 from loopmeter_gateway.live.sessions import LiveSessions
+from loopmeter_gateway.metrics import Metrics
 from loopmeter_gateway.money import allowances, ledger, quotes
 from loopmeter_gateway.money.books import Books
 from loopmeter_gateway.money.price_book import find_plan
 from loopmeter_gateway.money.quotes import Offer
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.settings import Settings
+from loopmeter_gateway.tracing import span
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -65,10 +68,23 @@ class Gateway:
         self._beat_ms = 0
         self.id = "gw_" + secrets.token_hex(8)
         self.limiter = RateLimiter(clock)
+        self.metrics = Metrics()
         self.queue = LeaseQueue(self.live_jobs, settings.lease_chunks, settings.ageing_s, clock)
-        self._worker = Worker(engine, self.queue, self._fail)
+        self._worker = Worker(engine, self.queue, self._fail, self.metrics.leased)
+        self._watch()
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-plan")
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def _watch(self) -> None:
+        live_jobs = self.live_jobs
+        self.metrics.watch("jobs_active", "Jobs that have not ended.", lambda: len(live_jobs))
+        self.metrics.watch("live_sessions", "Live sessions that have not ended.", self._live_sessions)
+        self.metrics.watch("readers", "Open streams.", lambda: sum(job.readers for job in live_jobs.values()))
+        self.metrics.watch("queue_jobs", "Jobs that wait for a lease.", lambda: self.queue.length)
+        self.metrics.watch("queue_wait_seconds", "What a newcomer would wait.", lambda: self.queue.wait_s)
+
+    def _live_sessions(self) -> int:
+        return sum(live.record.offer.live for live in self.live_jobs.values())
 
     async def start(self) -> None:
         """Open the database, take up the jobs that a former process left, and begin to work."""
@@ -85,6 +101,7 @@ class Gateway:
     def say_goodbye(self) -> None:
         """End every stream at the next chunk border; their jobs stay, to be resumed at the next start."""
         self.closing = True
+        self.ready = False
         for live in self.live_jobs.values():
             live.notify()
 
@@ -134,7 +151,9 @@ class Gateway:
         return find_plan(await self.book_of(caller), caller.plan)
 
     def refuse_if_full(self) -> None:
-        """Take no new work that would wait too long. Raises ``Refused`` overloaded; nothing is held."""
+        """Take no new work that would wait too long. Raises ``Refused`` overloaded, not_ready; nothing is held."""
+        if self.closing:
+            raise Refused("not_ready", "expected a running gateway, found one that is stopping; ask again")
         if self.queue.length >= self.settings.queue_jobs_max:
             wait_s = max(1, math.ceil(self.queue.wait_s))
             detail = f"expected fewer than {self.settings.queue_jobs_max} waiting jobs, found {self.queue.length}"
@@ -209,7 +228,7 @@ class Gateway:
         await asyncio.shield(live.delivering)
 
     async def _deliver_first(self, live: LiveJob) -> None:
-        chunk, now_ms = live.ahead[0], self.now_ms()
+        chunk, now_ms, began_s = live.ahead[0], self.now_ms(), time.perf_counter()
 
         def deliver(connection: Connection) -> tuple[JobRecord, ChunkReceived | None]:
             if self.database.shared:
@@ -217,8 +236,11 @@ class Gateway:
             return live.deliver(connection, chunk, now_ms, now_ms + self.hold_ttl_ms)
 
         try:
-            await self.chunks.put(live.record, chunk)
-            record, live.latest = await self.database.write(deliver)
+            with span("deliver", job_id=live.record.id, chunk=chunk.index):
+                await self.chunks.put(live.record, chunk)
+                record, live.latest = await self.database.write(deliver)
+            if live.latest is not None:
+                self.metrics.delivered(live.kind, live.latest.meter, time.perf_counter() - began_s)
             live.ahead.popleft()
             self._update(live, record)
             if live.failure is not None and not live.ahead and not record.ended:
@@ -286,8 +308,8 @@ class Gateway:
 
     def _update(self, live: LiveJob, record: JobRecord) -> None:
         live.update(record)
-        if record.ended:
-            self.live_jobs.pop(record.id, None)
+        if record.ended and self.live_jobs.pop(record.id, None) is not None:
+            self.metrics.ended(live.kind, record.state)
 
     async def sweep(self) -> None:
         """Expire overdue holds, and cancel jobs whose readers stayed away for the grace time."""

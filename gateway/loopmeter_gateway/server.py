@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import socket
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from loopmeter_engine.guard import DEADLINE_S
 from loopmeter_engine.registry import open_engine
 from loopmeter_gateway.app import create_app
 from loopmeter_gateway.gateway import Gateway
+from loopmeter_gateway.logs import set_up_logs
 from loopmeter_gateway.settings import Settings
 
 # How long a stream may take to say goodbye. What it has not delivered by then is resumed at the next start.
@@ -32,6 +31,7 @@ def serve(
     engine: str,
     data: Path | None,
     price_book: str = "standard",
+    chunks: str = "",
     deadline_s: float | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready; port 0 takes a free one.
@@ -43,8 +43,8 @@ def serve(
         ValueError: the database address or its content cannot be used, or there is no such price book.
         OSError: the address cannot be listened on.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    settings = Settings(db=db, price_book=price_book)
+    set_up_logs()
+    settings = Settings(db=db, price_book=price_book, chunks=chunks)
     if data is not None:
         settings = replace(settings, data=data)
     serve_engine(open_engine(engine, deadline_s or DEADLINE_S), settings, host, port)

@@ -14,6 +14,7 @@ from loopmeter_gateway.accounts.keys import create_client_token
 from loopmeter_gateway.clock import to_ms
 from loopmeter_gateway.http.guards import caller_of, gateway_of, require_customer, require_json
 from loopmeter_gateway.jobs.usage import CURSOR_MAX, PAGE_MAX, usage_page
+from loopmeter_gateway.metrics import METRICS_MEDIA_TYPE
 from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.price_book import find_plan
 from loopmeter_gateway.money.quotes import HOUSE_MODEL, includes_model
@@ -100,3 +101,9 @@ async def readyz(request: _Request) -> dict[str, str]:
         raise Refused("not_ready", "expected a running gateway, found one that is starting or stopping")
     await gateway.database.read(lambda connection: connection.execute(text("SELECT 1")).one())
     return {"status": "ready", "engine": gateway.engine.info().name}
+
+
+@get("/metrics", tags=["health"], media_type=METRICS_MEDIA_TYPE)
+async def metrics(request: _Request) -> bytes:
+    """Counts and times for Prometheus."""
+    return gateway_of(request).metrics.text()

@@ -32,6 +32,8 @@ class LiveJob:
     still delivered.
     """
 
+    kind = "loop"
+
     def __init__(
         self, record: JobRecord, now: datetime, made_index: int = 0, engine_state: bytes | None = None
     ) -> None:

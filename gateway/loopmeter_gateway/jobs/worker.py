@@ -17,6 +17,7 @@ from loopmeter_engine.contract import LEASE_CHUNKS_MAX, Chunk, Engine, EngineFai
 from loopmeter_gateway.jobs.live import Lease, LiveJob
 from loopmeter_gateway.jobs.queue import LeaseQueue
 from loopmeter_gateway.problems import Refused
+from loopmeter_gateway.tracing import span
 
 _log = logging.getLogger(__name__)
 TRIES = 2  # A lease that broke is tried once more, from the last good state.
@@ -26,13 +27,18 @@ class Worker:
     """Makes chunks for the jobs in ``queue``; call ``wake`` when they change."""
 
     def __init__(
-        self, engine: Engine, queue: LeaseQueue, on_failed: Callable[[LiveJob, Refused], Awaitable[None]]
+        self,
+        engine: Engine,
+        queue: LeaseQueue,
+        on_failed: Callable[[LiveJob, Refused], Awaitable[None]],
+        on_leased: Callable[[float], None],
     ) -> None:
         if not 1 <= queue.lease_chunks <= LEASE_CHUNKS_MAX:
             raise ValueError(f"expected leases of 1 to {LEASE_CHUNKS_MAX} chunks, found {queue.lease_chunks}")
         self._engine = engine
         self._queue = queue
         self._on_failed = on_failed
+        self._on_leased = on_leased
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-engine")
         self._awake = asyncio.Event()
         self._stopping = False
@@ -63,11 +69,13 @@ class Worker:
                 continue
             began_s = time.monotonic()
             try:
-                await self._lease(live)
+                with span("lease", job_id=live.record.id, chunk=live.made_index):
+                    await self._lease(live)
             # The job could not even be ended (a full disk, say). It asks for nothing more; the sweeper ends it later.
             except Exception:
-                _log.exception("job %s could not be ended", live.record.id)
+                _log.exception("the job could not be ended", extra={"job_id": live.record.id})
             self._queue.done(time.monotonic() - began_s)
+            self._on_leased(time.monotonic() - began_s)
 
     async def _lease(self, live: LiveJob) -> None:
         loop = asyncio.get_running_loop()
@@ -76,13 +84,13 @@ class Worker:
             lease = live.begin_lease(self._engine, count)
             await loop.run_in_executor(self._thread, self._make, loop, live, lease, count)
         except EngineFailed as error:
-            _log.warning("job %s: %s", live.record.id, error)
+            _log.warning("the lease broke: %s", error, extra={"job_id": live.record.id})
             live.failures += 1
             if live.failures >= TRIES:
                 await self._on_failed(live, Refused("engine_failed", str(error)))
         # An engine is a plug-in. Whatever it raises ends this job, never the worker.
         except Exception as error:
-            _log.exception("job %s: the engine raised what its contract does not allow", live.record.id)
+            _log.exception("the engine raised what its contract does not allow", extra={"job_id": live.record.id})
             await self._on_failed(live, Refused("engine_failed", f"the engine raised {type(error).__name__}: {error}"))
 
     def _make(self, loop: asyncio.AbstractEventLoop, live: LiveJob, lease: Lease, count: int) -> None:

@@ -26,6 +26,8 @@ from loopmeter_gateway.problems import Refused
 class LiveSession(LiveJob):
     """One session in memory. ``connection`` is whoever plays it now; a later one takes over from an earlier."""
 
+    kind = "live"
+
     def __init__(self, found: SessionRecord, now: datetime) -> None:
         super().__init__(found.job, now, *found.made)
         self.session = found.session

@@ -41,7 +41,8 @@ def needs(extra: str) -> Iterator[None]:
     show_default=True,
     help="loopmeter, fake, one that is installed, or http://HOST:PORT of one that is served.",
 )
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder for encoded files.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Folder for sound and encoded files.")
+@click.option("--chunks", default="", help="Store of delivered sound: a folder, or s3://bucket/prefix?endpoint=URL.")
 @click.option("--price-book", default="standard", show_default=True, help="Shipped, or one that is in force.")
 @click.option(
     "--engine-deadline",
@@ -50,7 +51,14 @@ def needs(extra: str) -> Iterator[None]:
     help="Seconds that the engine gets for one chunk; default 120.",
 )
 def serve(
-    host: str, port: int, db: str, engine: str, data: Path | None, price_book: str, deadline_s: float | None
+    host: str,
+    port: int,
+    db: str,
+    engine: str,
+    data: Path | None,
+    chunks: str,
+    price_book: str,
+    deadline_s: float | None,
 ) -> None:
     """Run gateway and engine in one process, until SIGINT or SIGTERM."""
     with needs("engine,gateway"):
@@ -59,7 +67,14 @@ def serve(
 
         try:
             server.serve(
-                host=host, port=port, db=db, engine=engine, data=data, price_book=price_book, deadline_s=deadline_s
+                host=host,
+                port=port,
+                db=db,
+                engine=engine,
+                data=data,
+                price_book=price_book,
+                chunks=chunks,
+                deadline_s=deadline_s,
             )
         except EngineError as error:
             raise click.ClickException(str(error)) from error
