@@ -10,7 +10,6 @@ from importlib.metadata import version
 from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 
 from loopmeter_engine.contract import Engine
 from loopmeter_gateway.clock import Clock, SystemClock
@@ -21,6 +20,7 @@ from loopmeter_gateway.http.errors import add_request_id, on_exception, on_http_
 from loopmeter_gateway.http.live import live
 from loopmeter_gateway.http.loops import Loops
 from loopmeter_gateway.http.observe import Observe
+from loopmeter_gateway.http.openapi import DocumentedJson
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.settings import Settings
 
@@ -50,7 +50,7 @@ def create_app(settings: Settings, engine: Engine, clock: Clock | None = None) -
             title="Loopmeter",
             version=version("loopmeter"),
             path="/schema",
-            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+            render_plugins=[DocumentedJson(path=["/", "/openapi.json"])],
         ),
         request_max_body_size=settings.body_bytes_max,
         logging_config=None,

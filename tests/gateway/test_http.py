@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import wave
@@ -336,3 +337,19 @@ def test_keys_are_not_kept_in_the_database(house: House) -> None:
 
 def test_every_problem_has_a_client_error_or_says_who_broke() -> None:
     assert all(400 <= kind.status < 600 and kind.title for kind in PROBLEMS.values())
+
+
+async def test_a_packed_body_is_refused_unopened(house: House) -> None:
+    bomb = gzip.compress(b'{"prompt":"' + b"x" * 5_000_000 + b'"}')
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with house.open() as client:
+        answer = await client.http.post("/v1/quotes", content=bomb, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+async def test_a_wrong_method_is_told_the_right_ones(house: House) -> None:
+    async with house.open() as client:
+        wrong = await client.http.put("/v1/loops/job_x")
+        options = await client.http.options("/v1/loops/job_x")
+    assert wrong.status_code == 405
+    assert wrong.headers["Allow"] == options.headers["Allow"] == "DELETE, GET, OPTIONS"

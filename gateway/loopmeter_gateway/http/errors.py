@@ -35,6 +35,9 @@ async def add_request_id(message: Message, scope: Scope) -> None:
     if message["type"] == "http.response.start":
         allowance: Allowance | None = scope["state"].get("allowance")
         fields = {"X-Request-Id": request_id(scope)} | ({} if allowance is None else allowance.headers())
+        if scope.get("method") == "OPTIONS":  # The framework names the methods of one handler only.
+            message["headers"] = [header for header in message["headers"] if header[0].lower() != b"allow"]
+            fields["Allow"] = ", ".join(_methods(scope))
         more = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
         message["headers"] = [*message["headers"], *more]
 
@@ -45,6 +48,8 @@ def on_refused(request: Request[Any, Any, Any], refused: Refused) -> Response[di
     headers = {}
     if refused.kind.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if refused.kind.status == 405:
+        headers["Allow"] = ", ".join(_methods(request.scope))
     if refused.kind.status in (429, 503):
         headers["Retry-After"] = str(refused.amounts.get("retry_after_s", RETRY_AFTER_S))
     content = problem.model_dump(mode="json", exclude_none=True) | refused.amounts
@@ -66,6 +71,13 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
         "not_found": f"expected a known path, found {request.url.path}; see /schema/openapi.json",
     }
     return on_refused(request, Refused(code, details.get(code, error.detail)))
+
+
+def _methods(scope: Scope) -> list[str]:
+    """What the path of a request can do."""
+    found = scope.get("path_template")
+    known = {str(route.path_format): getattr(route, "methods", ()) for route in scope["litestar_app"].routes}
+    return sorted(known.get(str(found), ()))
 
 
 def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:

@@ -73,7 +73,10 @@ async def _count(connection: _Connection, caller: Caller) -> None:
 
 
 async def require_json(connection: _Connection, _: BaseRouteHandler) -> None:
-    """Let JSON bodies through. Raises ``Refused`` unsupported_media_type."""
+    """Let plain JSON bodies through: nothing is unpacked. Raises ``Refused`` unsupported_media_type."""
+    encoding = connection.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise Refused("unsupported_media_type", f"Content-Encoding: expected none, found {encoding}")
     found = connection.headers.get("content-type", "")
     if found.partition(";")[0].strip().lower() != "application/json":
         raise Refused("unsupported_media_type", f"Content-Type: expected application/json, found {found or 'none'}")
