@@ -47,32 +47,32 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(address: str, tmp_path: Path) -> ChunkStore:
+def kept(address: str, tmp_path: Path) -> ChunkStore:
     return open_chunk_store(address, tmp_path)
 
 
-def test_what_was_put_can_be_read_in_any_order(store: ChunkStore) -> None:
+def test_what_was_put_can_be_read_in_any_order(kept: ChunkStore) -> None:
     for index in (0, 1, 2):
-        store.put("job_1", index, 4 * index, bytes([index]) * 4)
-    store.put("job_1", 1, 4, b"\1\1\1\1")  # Once more, as after a crash.
-    assert [store.get("job_1", index, 4 * index, 4) for index in (2, 0, 1)] == [bytes([n]) * 4 for n in (2, 0, 1)]
+        kept.put("job_1", index, 4 * index, bytes([index]) * 4)
+    kept.put("job_1", 1, 4, b"\1\1\1\1")  # Once more, as after a crash.
+    assert [kept.get("job_1", index, 4 * index, 4) for index in (2, 0, 1)] == [bytes([n]) * 4 for n in (2, 0, 1)]
 
 
-def test_what_was_never_put_is_gone(store: ChunkStore) -> None:
-    store.put("job_2", 0, 0, b"12")
+def test_what_was_never_put_is_gone(kept: ChunkStore) -> None:
+    kept.put("job_2", 0, 0, b"12")
     with pytest.raises(ChunkGone):
-        store.get("job_2", 1, 2, 2)
+        kept.get("job_2", 1, 2, 2)
     with pytest.raises(ChunkGone):
-        store.get("job_3", 0, 0, 2)
+        kept.get("job_3", 0, 0, 2)
 
 
-def test_old_sound_is_forgotten_and_new_sound_stays(store: ChunkStore) -> None:
-    store.put("job_4", 0, 0, b"12")
-    assert store.forget(datetime.now(UTC) - timedelta(days=1)) == 0
-    assert store.get("job_4", 0, 0, 2) == b"12"
-    assert store.forget(datetime.now(UTC) + timedelta(minutes=1)) >= 1
+def test_old_sound_is_forgotten_and_new_sound_stays(kept: ChunkStore) -> None:
+    kept.put("job_4", 0, 0, b"12")
+    assert kept.forget(datetime.now(UTC) - timedelta(days=1)) == 0
+    assert kept.get("job_4", 0, 0, 2) == b"12"
+    assert kept.forget(datetime.now(UTC) + timedelta(minutes=1)) >= 1
     with pytest.raises(ChunkGone):
-        store.get("job_4", 0, 0, 2)
+        kept.get("job_4", 0, 0, 2)
 
 
 async def test_a_gateway_delivers_and_delivers_again_from_its_store(house: House, address: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.routes import BaseRoute
 from litestar.types import Message, Scope
 from pydantic import ValidationError
 
@@ -74,10 +75,16 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
 
 
 def _methods(scope: Scope) -> list[str]:
-    """What the path of a request can do."""
-    found = scope.get("path_template")
-    known = {str(route.path_format): getattr(route, "methods", ()) for route in scope["litestar_app"].routes}
-    return sorted(known.get(str(found), ()))
+    """What the path of a request can do. It may not have been routed yet: a wrong method is found first."""
+    parts = [part for part in scope["path"].split("/") if part]
+
+    def leads_here(route: BaseRoute) -> bool:
+        known = route.path_components
+        return len(known) == len(parts) and all(
+            not isinstance(name, str) or name == part for name, part in zip(known, parts, strict=True)
+        )
+
+    return sorted({method for route in scope["litestar_app"].routes if leads_here(route) for method in route.methods})
 
 
 def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
