@@ -74,10 +74,19 @@ def document(schema: _Json) -> _Json:
     components = found["components"]
     components.setdefault("securitySchemes", {})["key"] = {"type": "http", "scheme": "bearer"}
     components["schemas"] |= _schemas(components["schemas"])
+    _tidy(found)
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
             _complete(path, method, operation)
     return found
+
+
+def _tidy(part: Any) -> None:
+    """Leave out alternatives that say nothing: beside them, no other could be the only one that fits."""
+    for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _tidy(value)
+    if isinstance(part, dict) and {} in part.get("oneOf", ()):
+        part["oneOf"] = [choice for choice in part["oneOf"] if choice]
 
 
 def _schemas(names: Iterable[str]) -> _Json:
