@@ -184,7 +184,17 @@ def test_a_stream_survives_kill_9_and_is_charged_once(house: House, chunk: int) 
 
 
 def test_many_streams_survive_many_kills(house: House) -> None:
-    seed = random.randrange(2**32)
+    _kill_under_load(house, random.randrange(2**32))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("round_number", range(67))
+def test_streams_survive_two_hundred_kills(house: House, round_number: int) -> None:
+    _kill_under_load(house, round_number)
+
+
+def _kill_under_load(house: House, seed: int) -> None:
+    """Four streams, and three kills at moments drawn from the seed."""
     print("seed", seed)
     house.grant(20_000)
     requests = [REQUEST.model_copy(update={"seed": number}) for number in range(4)]
