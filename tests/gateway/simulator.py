@@ -77,6 +77,7 @@ class World:
     tokens: dict[str, int] = field(default_factory=dict)  # by customer: granted, adjusted, refunded, less charged
     jobs: list[Job] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
+    sound: dict[tuple[str, int], bytes] = field(default_factory=dict)  # the chunk store: no crash forgets it
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
@@ -208,6 +209,7 @@ class World:
 
     def _deliver(self, job: Job) -> None:
         chunk = _chunk(job, job.delivered)
+        self.sound[job.id, chunk.index] = chunk.pcm  # Put before it is charged, as the gateway does.
         record, received = self.commit(
             lambda c: records.deliver_chunk(c, job.id, chunk, self.now_ms, self.now_ms + TTL_MS)
         )
@@ -325,7 +327,8 @@ class World:
         if job.state == "completed":
             assert row.tokens_charged == row.tokens_quoted == job.offer.tokens
         for index in range(job.delivered):  # Whatever was charged can be fetched.
-            assert records.read_chunk(connection, job.id, index).pcm == _chunk(job, index).pcm
+            assert records.read_chunk(connection, job.id, index).index == index
+            assert self.sound[job.id, index] == _chunk(job, index).pcm
 
     def _check_all(self, connection: Connection) -> None:
         found = audit(connection)
