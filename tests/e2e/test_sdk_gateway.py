@@ -204,7 +204,15 @@ def test_an_interrupted_command_cancels_its_loop(sounding_gateway: GatewayProces
     env = {**os.environ, "LOOPMETER_URL": gateway.url, "LOOPMETER_API_KEY": api_key}
     command = [*PROGRAM, "loop", "drums", "--bpm", "120", "--bars", "150", "--quality", "hifi"]
 
-    process = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=env,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts background work, and so these tests, with SIGINT ignored; that would be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while process.poll() is None and client.balance().posted == TOKENS:  # Until the first chunk is charged.
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)

@@ -144,6 +144,17 @@ async def test_requests_above_the_plan_get_429_with_a_true_retry_after(house: Ho
     assert (early.status_code, late.status_code) == (429, 200)
 
 
+async def test_a_loop_can_be_cancelled_above_the_limit(house: House, gate: Gate) -> None:
+    house.grant(8000)
+    async with house.open(gate.engine) as client:
+        job = (await client.order()).json()
+        use_plan(client, requests_per_minute=1)
+        looks = [(await client.http.get("/v1/balance")).status_code for _ in range(2)]
+        cancelled = await client.http.delete(f"/v1/loops/{job['id']}")
+    assert looks == [200, 429]
+    assert cancelled.status_code == 200
+
+
 async def test_keys_do_not_share_a_limit_and_strangers_cost_nothing(house: House) -> None:
     async with house.open() as client:
         use_plan(client, requests_per_minute=1)

@@ -59,8 +59,13 @@ async def _require(connection: _Connection, scopes: tuple[str, ...]) -> None:
 
 
 async def _count(connection: _Connection, caller: Caller) -> None:
-    """Count a request against its key's plan. Raises ``Refused`` rate_limited."""
+    """Count a request against its key's plan, but no cancel: who wants to spend less is not sent away.
+
+    Raises ``Refused`` rate_limited.
+    """
     gateway = gateway_of(connection)
+    if dict(connection.scope).get("method") == "DELETE":
+        return
     limit = (await gateway.plan_of(caller)).requests_per_minute if caller.customer_id else 0
     if not limit:
         return
