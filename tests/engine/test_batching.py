@@ -42,6 +42,18 @@ def test_eight_streams_at_once_sound_as_each_alone() -> None:
     assert engine.streams_in_one_pass > 1
 
 
+def test_a_stream_off_the_main_thread_computes_without_a_team_of_its_own() -> None:
+    engine, before = LoopmeterEngine(device="cpu"), torch.get_num_threads()
+
+    def threads_after_a_lease() -> int:
+        next(engine.lease(LoopRequest(prompt="pad", tempo_bpm=120, bars=1), 0, 1, None))
+        return torch.get_num_threads()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(threads_after_a_lease).result() == 1
+    assert torch.get_num_threads() == before
+
+
 @pytest.fixture
 def network() -> Transformer:
     torch.manual_seed(0)
