@@ -37,12 +37,13 @@ class ChaosProxy:
         self._dice = random.Random(seed)
         self._rate = rate
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self.faults: Counter[str] = Counter()
         self.url = ""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[ChaosProxy]:
-        server = await asyncio.start_server(lambda *pair: self._keep(self._serve(*pair)), "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with server:
             try:
@@ -51,11 +52,18 @@ class ChaosProxy:
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
+                for writer in self._writers:  # Work that was cancelled, perhaps before it began, left them open.
+                    writer.transport.abort()
+                await asyncio.sleep(0)  # The loop closes them in its next turn.
 
     def _keep(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        self._keep(self._serve(reader, writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -81,6 +89,7 @@ class ChaosProxy:
             case "arrive twice":
                 self._keep(self._swallow(request))
         upstream, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers.add(upstream_writer)
         try:
             upstream_writer.write(request)
             head = await upstream.readuntil(b"\r\n\r\n")
@@ -134,6 +143,7 @@ class ChaosProxy:
         """The same request once more; its answer goes nowhere, after a while."""
         with contextlib.suppress(ConnectionError):
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            self._writers.add(writer)
             writer.write(request)
             await reader.read(1024)
             writer.close()
