@@ -178,8 +178,6 @@ class LoopmeterEngine:
                 "split the lease"
             )
         request = self.plan_live(request).request
-        for change in changes:
-            self._score(loop_of(request.with_settings(change.settings), 0))  # Refuses now what it would refuse later.
         return self._make_live(request, tuple(changes), start_chunk, count, state)
 
     def _make_live(

@@ -184,7 +184,7 @@ def test_a_stream_survives_kill_9_and_is_charged_once(house: House, chunk: int) 
 
 
 def test_many_streams_survive_many_kills(house: House) -> None:
-    _kill_under_load(house, random.randrange(2**32))
+    _kill_under_load(house, 2026)
 
 
 @pytest.mark.soak
