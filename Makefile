@@ -44,7 +44,7 @@ judge: $(INSTALLED) .venv-judge/.installed ## have independent judges measure ge
 	$(BIN)/python -m judging.pictures
 
 soak: $(INSTALLED) system-packages portaudio ## run the long tests that make test leaves out
-	$(BIN)/python -m pytest -m soak --timeout=0 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m soak --timeout=0 -o faulthandler_timeout=0 $(PYTEST_ARGS)
 
 install: $(INSTALLED) ## make .venv and install everything, for development
 

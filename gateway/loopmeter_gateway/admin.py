@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from loopmeter_gateway.accounts import administration, keys
 from loopmeter_gateway.accounts.keys import KeySpec
 from loopmeter_gateway.clock import SystemClock, from_ms, to_ms
-from loopmeter_gateway.database import once
+from loopmeter_gateway.database import look, once
 from loopmeter_gateway.money import outbox, reports, usage_records
 from loopmeter_gateway.money.audit import audit as audit_books
 from loopmeter_gateway.money.books import Books, look_up_book, stored_books
@@ -47,12 +47,12 @@ def list_customers(db: str) -> _Result:
             found += [asdict(record) for record in page]
         return found
 
-    return {"customers": once(db, work)}
+    return {"customers": look(db, work)}
 
 
 def show_customer(db: str, customer: str) -> _Result:
     """One customer, named by id or name, with its balance."""
-    return asdict(once(db, lambda c: administration.show_customer(c, customer)))
+    return asdict(look(db, lambda c: administration.show_customer(c, customer)))
 
 
 def set_terms(db: str, customer: str, plan: str | None = None, price_book: str | None = None) -> _Result:
@@ -96,7 +96,7 @@ def create_admin_key(db: str) -> _Result:
 
 def list_keys(db: str, customer: str | None = None) -> _Result:
     """The keys of a customer, or those of operators: ``keys``. Nothing secret in them."""
-    found = once(db, lambda c: administration.list_keys(c, customer, _now_ms()))
+    found = look(db, lambda c: administration.list_keys(c, customer, _now_ms()))
     return {"keys": [asdict(record) for record in found]}
 
 
@@ -120,7 +120,7 @@ def set_budget(db: str, key_id: str, day_tokens_max: int | None, month_tokens_ma
 
 def list_books(db: str) -> _Result:
     """The price books that are or were in force: ``price_books``."""
-    return {"price_books": [asdict(book) for book in once(db, stored_books)]}
+    return {"price_books": [asdict(book) for book in look(db, stored_books)]}
 
 
 def add_book(db: str, toml: str) -> _Result:
@@ -130,7 +130,7 @@ def add_book(db: str, toml: str) -> _Result:
 
 def list_jobs(db: str, customer: str | None = None, state: str | None = None, limit: int = 50) -> _Result:
     """Jobs, newest first: ``jobs``."""
-    found, _ = once(db, lambda c: administration.list_jobs(c, customer, state, None, limit))
+    found, _ = look(db, lambda c: administration.list_jobs(c, customer, state, None, limit))
     return {"jobs": [job.model_dump(mode="json") for job in found]}
 
 
@@ -141,7 +141,7 @@ def cancel_job(db: str, job_id: str) -> _Result:
 
 def list_holds(db: str) -> _Result:
     """The open holds: ``holds``."""
-    return {"holds": [asdict(hold) for hold in once(db, administration.list_holds)]}
+    return {"holds": [asdict(hold) for hold in look(db, administration.list_holds)]}
 
 
 def void_hold(db: str, hold_id: str, reason: str) -> _Result:
@@ -154,13 +154,13 @@ def void_hold(db: str, hold_id: str, reason: str) -> _Result:
 
 def audit(db: str) -> _Result:
     """The books added up anew: ``posted_sum`` (0), ``open_holds``, ``faults`` (none)."""
-    return asdict(once(db, audit_books))
+    return asdict(look(db, audit_books))
 
 
 def margin(db: str, since: datetime | None, until: datetime | None, rates: Rates) -> _Result:
     """Tokens sold against device seconds and their cost: ``rows``, per model, plan and customer."""
     period = _period(since, until)
-    rows = once(db, lambda c: reports.margin(usage_records.ended_jobs(c, *period), rates))
+    rows = look(db, lambda c: reports.margin(usage_records.ended_jobs(c, *period), rates))
     return {"rows": [asdict(row) for row in rows]}
 
 
@@ -172,7 +172,7 @@ def simulate(db: str, price_book: str, since: datetime | None, until: datetime |
         book = parse_price_book(price_book) if "\n" in price_book else look_up_book(connection, price_book)
         return reports.simulate(usage_records.ended_jobs(connection, *period), book, rates, *period)
 
-    found = once(db, work)
+    found = look(db, work)
     earliest = replace(found, since="the beginning") if since is None else found
     return asdict(earliest)
 
@@ -180,7 +180,7 @@ def simulate(db: str, price_book: str, since: datetime | None, until: datetime |
 def export_csv(db: str, since: datetime | None, until: datetime | None, file: TextIO) -> int:
     """Write the usage of a period as CSV; how many jobs."""
     period = _period(since, until)
-    found = once(db, lambda c: [job.usage for job in usage_records.ended_jobs(c, *period)])
+    found = look(db, lambda c: [job.usage for job in usage_records.ended_jobs(c, *period)])
     usage_records.write_csv(found, file)
     return len(found)
 
@@ -192,7 +192,7 @@ def send_outbox(db: str, name: str, target: UsageTarget) -> _Result:
         TargetFailed: the target does not answer well; what it took before is noted.
     """
     sent = 0
-    while events := once(db, lambda c: outbox.pending_events(c, name)):
+    while events := look(db, lambda c: outbox.pending_events(c, name)):
         target.send(events)
         _note(db, name, events)
         sent += len(events)
@@ -201,7 +201,7 @@ def send_outbox(db: str, name: str, target: UsageTarget) -> _Result:
 
 def pending_events(db: str, name: str) -> _Result:
     """The CloudEvents that a target would be sent next: ``events``."""
-    return {"events": [event.event for event in once(db, lambda c: outbox.pending_events(c, name))]}
+    return {"events": [event.event for event in look(db, lambda c: outbox.pending_events(c, name))]}
 
 
 def _note(db: str, name: str, events: Sequence[outbox.OutboxEvent]) -> None:

@@ -8,9 +8,9 @@ it does outside of its connection must not matter. ``stores/`` has the two store
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Table, make_url
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from loopmeter_gateway.stores.postgres import PostgresStore
 from loopmeter_gateway.stores.sqlite import SqliteStore, create_tables, open_writer
 
-__all__ = ["Database", "Work", "create_tables", "insert_if_new", "once", "open_writer"]
+__all__ = ["Database", "Work", "create_tables", "insert_if_new", "look", "once", "open_writer"]
 
 _Result = TypeVar("_Result")
 Work = Callable[[Connection], _Result]
@@ -82,15 +82,25 @@ def once(url: str, work: Work[_Result]) -> _Result:
         ValueError: as ``Database`` and ``start``.
     """
 
+    return _apart(url, lambda database: database.write(work))
+
+
+def look(url: str, work: Work[_Result]) -> _Result:
+    """As ``once``, for work that only reads: it sees one moment of the database, whatever gateways write meanwhile."""
+    return _apart(url, lambda database: database.read(work))
+
+
+def _apart(url: str, use: Callable[[Database], Coroutine[Any, Any, _Result]]) -> _Result:
+    """Use a database in a thread of its own, because the caller's may run an event loop already."""
+
     async def run() -> _Result:
         database = Database(url)
         try:
             await database.start()
-            return await database.write(work)
+            return await use(database)
         finally:
             await database.stop()
 
-    # A thread of its own, because the caller's may run an event loop already.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, run()).result()
 

@@ -24,7 +24,7 @@ from loopmeter_engine.fake import FakeEngine
 from loopmeter_gateway import admin
 from loopmeter_gateway.app import create_app
 from loopmeter_gateway.clock import ManualClock
-from loopmeter_gateway.database import once
+from loopmeter_gateway.database import look
 from loopmeter_gateway.gateway import Gateway
 from loopmeter_gateway.money.audit import Audit, audit
 from loopmeter_gateway.settings import Settings
@@ -59,7 +59,7 @@ class House:
         return str(admin.create_key(self.settings.db, customer_id)["key"])
 
     def audit(self) -> Audit:
-        return once(self.settings.db, audit)
+        return look(self.settings.db, audit)
 
     @asynccontextmanager
     async def open(self, engine: Engine | None = None, **settings: Any) -> AsyncIterator[Client]:

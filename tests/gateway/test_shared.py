@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Connection
 from tests.e2e.gateway_process import GatewayProcess
 
 from loopmeter import ENDED_STATES
 from loopmeter_gateway import admin
-from loopmeter_gateway.database import once
+from loopmeter_gateway.database import look, once
+from loopmeter_gateway.money import ledger, movements
 from loopmeter_gateway.money.audit import Audit, audit
+from loopmeter_gateway.stores import postgres as postgres_store
 
 from .conftest import LOOP, Gate, House, Postgres, until
 
@@ -93,7 +98,7 @@ async def test_four_processes_admit_exactly_ten_of_a_hundred(farm: Farm, clients
     assert Counter(answer.status_code for answer in answers) == {200: 10, 402: 90}
     assert {(job["state"], job["tokens_charged"]) for job in jobs} == {("completed", 800)}
     assert admin.show_customer(farm.db, clients.customer_id)["available"] == 0
-    assert once(farm.db, audit) == CLEAN
+    assert look(farm.db, audit) == CLEAN
 
 
 async def test_four_processes_never_overspend_while_jobs_are_cancelled_at_random(farm: Farm, clients: Clients) -> None:
@@ -116,7 +121,7 @@ async def test_four_processes_never_overspend_while_jobs_are_cancelled_at_random
     assert balance["held"] == 0
     assert balance["available"] == 8000 - sum(job["tokens_charged"] for job in jobs)
     assert all(job["tokens_charged"] == 800 for job in jobs if job["state"] == "completed")
-    assert once(farm.db, audit) == CLEAN
+    assert look(farm.db, audit) == CLEAN
 
 
 async def test_one_key_at_four_processes_makes_one_job(farm: Farm, clients: Clients) -> None:
@@ -128,7 +133,7 @@ async def test_one_key_at_four_processes_makes_one_job(farm: Farm, clients: Clie
     assert len({answer.json()["id"] for answer in answers}) == 1
     await clients.ended(answers[0].json()["id"])
     assert admin.show_customer(farm.db, clients.customer_id)["available"] == 7200
-    assert once(farm.db, audit) == CLEAN
+    assert look(farm.db, audit) == CLEAN
 
 
 @ON_POSTGRESQL
@@ -166,3 +171,25 @@ async def test_the_jobs_of_a_gateway_that_died_are_taken_up(house: House, gate: 
     assert not still
     assert (job["state"], job["tokens_charged"]) == ("completed", 800)
     assert house.audit() == CLEAN
+
+
+@ON_POSTGRESQL
+async def test_a_gateway_that_stands_still_gives_its_locks_back(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_store, "IDLE_LIMIT_MS", 300)
+    customer_id = str(admin.create_customer(store, "ada")["customer_id"])
+    locked, other_is_done = threading.Event(), threading.Event()
+
+    def stand_still(connection: Connection) -> None:
+        movements.grant(connection, customer_id, 2, 0)
+        locked.set()
+        assert other_is_done.wait(30)
+        movements.grant(connection, customer_id, 3, 0)
+
+    with ThreadPoolExecutor(1) as thread:
+        still = thread.submit(once, store, stand_still)
+        assert await asyncio.to_thread(locked.wait, 30)
+        await asyncio.to_thread(admin.grant, store, customer_id, 7)
+        other_is_done.set()
+        still.result()  # Its work ran again, on another connection.
+
+    assert look(store, lambda connection: ledger.balance(connection, customer_id)).posted == 12

@@ -25,6 +25,7 @@ Work = Callable[[Connection], _Result]
 WRITERS = 8
 READERS = 4
 TRIES = 6
+IDLE_LIMIT_MS = 10_000  # Of a transaction whose gateway stands still: then the server undoes it and frees its locks.
 _UNIQUE_VIOLATION, _DEADLOCK, _SERIALIZATION = "23505", "40P01", "40001"
 _NOT_IN_REPERTOIRE = "22021"
 
@@ -93,7 +94,8 @@ class PostgresStore:
 
 
 def _engine(url: URL, size: int) -> AsyncEngine:
-    return create_async_engine(url, pool_size=size, max_overflow=0)
+    settings = {"idle_in_transaction_session_timeout": str(IDLE_LIMIT_MS)}
+    return create_async_engine(url, pool_size=size, max_overflow=0, connect_args={"server_settings": settings})
 
 
 def _refused(error: DBAPIError) -> Exception:
