@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import InvalidRequest
 
-SOURCE_TASKS = frozenset({"cover", "repaint", "extract", "lego", "complete"})
+SOURCE_TASKS = frozenset({"cover", "repaint", "extract", "lego", "complete", "continue"})
 
 _NEEDS: Mapping[str, frozenset[str]] = {
     "chords": frozenset({"chords"}),
@@ -19,6 +19,7 @@ _NEEDS: Mapping[str, frozenset[str]] = {
     "density": frozenset({"density"}),
     "intensity": frozenset({"intensity"}),
     "sections": frozenset({"sections"}),
+    "negative_prompt": frozenset({"negative_prompt"}),
     "lyrics": frozenset({"lyrics"}),
     "language": frozenset({"lyrics"}),
     "source_audio_base64": SOURCE_TASKS,

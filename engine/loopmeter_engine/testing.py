@@ -34,9 +34,10 @@ BLEND_S_MAX = 0.65  # Look-ahead blends 0.2 s before a change's bar; phases that
 # A field that not every engine knows, a value, and the capabilities of which one is enough for it.
 SPECIAL_REQUESTS: tuple[tuple[str, object, frozenset[str]], ...] = (
     ("lyrics", "la la", frozenset({"lyrics"})),
-    *(("task", task, frozenset({task})) for task in ("cover", "repaint", "extract", "lego", "complete")),
+    *(("task", task, frozenset({task})) for task in sorted(SOURCE_TASKS)),
     ("source_audio_base64", "AAAA", SOURCE_TASKS),
     ("reference_audio_base64", "AAAA", frozenset({"reference_audio"})),
+    ("negative_prompt", "hiss", frozenset({"negative_prompt"})),
     ("lora", "tape", frozenset({"lora"})),
     ("shift", 3.0, frozenset({"shift"})),
     ("conform", True, frozenset({"conform"})),

@@ -62,6 +62,7 @@ class LoopOptions(TypedDict, total=False):
     intensity: float | None
     sections: Sequence[Section] | None
     task: Task | None
+    negative_prompt: str | None
     lyrics: str | None
     language: str | None
     source_audio_base64: str | None

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 Quality = Literal["standard", "hifi"]
 Layer = Literal["drums", "bass", "chords", "lead", "pad", "fx"]
 Solver = Literal["euler", "heun", "ab2"]
-Task = Literal["text2music", "cover", "repaint", "extract", "lego", "complete"]
+Task = Literal["text2music", "cover", "repaint", "extract", "lego", "complete", "continue"]
 Track = Literal[
     "vocals",
     "backing_vocals",
@@ -102,12 +102,13 @@ class LoopRequest(BaseModel):
         return self
 
     # What only some engines can do. An engine without the capability refuses the field by name.
-    task: Task | None = None  # None: text2music.
+    task: Task | None = None  # None: text2music. lego: a part to play along with the source, without the source.
+    negative_prompt: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")] | None = None
     lyrics: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
     language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] | None = None  # of the lyrics, as ISO 639 says it
     source_audio_base64: Annotated[str, Field(max_length=900_000)] | None = None  # a WAV, FLAC or Ogg file
     reference_audio_base64: Annotated[str, Field(max_length=900_000)] | None = None  # the same, for its timbre alone
-    cover_strength: Annotated[float, Field(ge=0, le=1)] | None = None
+    cover_strength: Annotated[float, Field(ge=0, le=1)] | None = None  # how closely it follows the source: 1 keeps it
     repaint_from_beat: Annotated[float, Field(ge=0)] | None = None
     repaint_to_beat: Annotated[float, Field(gt=0)] | None = None
     track: Track | None = None  # of extract and lego

@@ -77,6 +77,7 @@ OPTIONS: dict[str, Parameter] = {
         Parameter("language", "s", "of the lyrics, as `en`"),
         Parameter("source_audio_base64", "s", "a WAV, FLAC or Ogg file in base64; it must fit the packet"),
         Parameter("reference_audio_base64", "s", "the same, for its timbre alone"),
+        Parameter("negative_prompt", "s", "what should not be heard"),
         Parameter("cover_strength", "f", "how closely a cover follows its source, 0 to 1"),
         Parameter("repaint_from_beat", "f", "where a repaint begins"),
         Parameter("repaint_to_beat", "f", "where a repaint ends"),
