@@ -28,6 +28,7 @@ from loopmeter_gateway.clock import Clock, to_ms
 from loopmeter_gateway.database import Database
 from loopmeter_gateway.jobs import owners, records, scores
 from loopmeter_gateway.jobs.chunk_store import open_chunk_store
+from loopmeter_gateway.jobs.deliveries import Deliveries, Delivery
 from loopmeter_gateway.jobs.kept_chunks import KeptChunks
 from loopmeter_gateway.jobs.live import LiveJob
 from loopmeter_gateway.jobs.queue import LeaseQueue
@@ -58,6 +59,7 @@ class Gateway:
         self.clock = clock
         self.books = Books(settings.price_book)
         self.database = Database(settings.db)
+        self._deliveries = Deliveries(self.database)
         self.chunks = KeptChunks(open_chunk_store(settings.chunks, settings.data), self.database)
         self.live_jobs: dict[str, LiveJob] = {}
         self.keys_used: dict[str, int] = {}  # and when, until the next sweep writes it down
@@ -229,16 +231,12 @@ class Gateway:
 
     async def _deliver_first(self, live: LiveJob) -> None:
         chunk, now_ms, began_s = live.ahead[0], self.now_ms(), time.perf_counter()
-
-        def deliver(connection: Connection) -> tuple[JobRecord, ChunkReceived | None]:
-            if self.database.shared:
-                owners.check_owner(connection, live.record.id, self.id)
-            return live.deliver(connection, chunk, now_ms, now_ms + self.hold_ttl_ms)
-
+        owner = self.id if self.database.shared else None
+        delivery = Delivery(live.record, chunk, owner, now_ms, now_ms + self.hold_ttl_ms)
         try:
             with span("deliver", job_id=live.record.id, chunk=chunk.index):
                 await self.chunks.put(live.record, chunk)
-                record, live.latest = await self.database.write(deliver)
+                record, live.latest = await live.deliver(self._deliveries, delivery)
             if live.latest is not None:
                 self.metrics.delivered(live.kind, live.latest.meter, time.perf_counter() - began_s)
             live.ahead.popleft()

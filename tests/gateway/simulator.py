@@ -28,6 +28,7 @@ from loopmeter_gateway.accounts import customers
 from loopmeter_gateway.clock import ManualClock, to_ms
 from loopmeter_gateway.database import create_tables, open_writer
 from loopmeter_gateway.jobs import records
+from loopmeter_gateway.jobs.deliveries import Delivered, Delivery, deliver_chunk, deliver_chunks
 from loopmeter_gateway.money import ledger, movements, quotes
 from loopmeter_gateway.money.audit import audit
 from loopmeter_gateway.money.movements import Why
@@ -62,6 +63,7 @@ class Job:
     refunded: int = 0
     state: str = "queued"
     touched_ms: int = 0
+    record: records.JobRecord | None = None  # As it was ordered.
 
     @property
     def open(self) -> bool:
@@ -108,7 +110,14 @@ class World:
     def run(self, steps: int) -> None:
         """Take steps, and check after each. Raises ``AssertionError`` with the seed and the step."""
         kinds: list[tuple[Callable[[], str], int]] = [
-            *((self.order, 24), (self.replay, 4), (self.deliver, 50), (self.deliver_again, 6), (self.cancel, 5)),
+            *(
+                (self.order, 24),
+                (self.replay, 4),
+                (self.deliver, 40),
+                (self.deliver_group, 10),
+                (self.deliver_again, 6),
+                (self.cancel, 5),
+            ),
             *((self.grant, 8), (self.adjust, 4), (self.refund, 4), (self.jump, 3), (self.expire, 3), (self.crash, 1)),
         ]
         steps_of, weights = zip(*kinds, strict=True)
@@ -170,7 +179,7 @@ class World:
             assert refused.code == "insufficient_tokens" and self.available(customer) < offer.tokens, refused
             return refused.code
         assert new and self.available(customer) >= offer.tokens
-        job.id = record.id
+        job.id, job.record = record.id, record
         self.jobs.append(job)
         return "new"
 
@@ -204,24 +213,42 @@ class World:
         for _ in range(self.dice.choice((1, 1, 1, 1, 2, 4, 30))):  # A slow reader, a quick one, one that takes all.
             if not job.open:
                 return "completed"
-            self._deliver(job)
+            self._deliver([job])
         return "charged"
 
-    def _deliver(self, job: Job) -> None:
-        chunk = _chunk(job, job.delivered)
-        self.sound[job.id, chunk.index] = chunk.pcm  # Put before it is charged, as the gateway does.
-        record, received = self.commit(
-            lambda c: records.deliver_chunk(c, job.id, chunk, self.now_ms, self.now_ms + TTL_MS)
-        )
-        job.delivered += 1
-        job.touched_ms = self.now_ms
-        frames = sum(job.offer.chunk_frames[: job.delivered])
-        total = charge_due(job.offer.tokens, frames, job.offer.frames)
-        assert received is not None and received.meter.tokens == total - job.charged
-        self.tokens[job.customer] -= total - job.charged
-        job.charged = total
-        job.state = "completed" if job.delivered == len(job.offer.chunk_frames) else "running"
-        assert record.state == job.state
+    def deliver_group(self) -> str:
+        """The next chunks of several jobs in one transaction; of those that have ended, nothing."""
+        if not self.jobs:
+            return "nothing"
+        group = self.dice.sample(self.jobs[-30:], min(len(self.jobs[-30:]), self.dice.randint(1, 8)))
+        self._deliver(group)
+        return "charged"
+
+    def _deliver(self, group: list[Job]) -> None:
+        asked = [self._delivery(job, _chunk(job, min(job.delivered, len(job.offer.chunk_frames) - 1))) for job in group]
+        for job, delivery in zip(group, asked, strict=True):
+            if job.open:  # Put before it is charged, as the gateway does.
+                self.sound[job.id, delivery.chunk.index] = delivery.chunk.pcm
+        outcomes = self.commit(lambda c: deliver_chunks(c, asked))
+        for job, outcome in zip(group, outcomes, strict=True):
+            if not job.open:
+                assert isinstance(outcome, Refused) and outcome.code == "job_ended", outcome
+                continue
+            assert isinstance(outcome, Delivered) and outcome.received is not None, outcome
+            job.delivered += 1
+            job.touched_ms = self.now_ms
+            frames = sum(job.offer.chunk_frames[: job.delivered])
+            total = charge_due(job.offer.tokens, frames, job.offer.frames)
+            assert outcome.received.meter.tokens == total - job.charged
+            self.tokens[job.customer] -= total - job.charged
+            job.charged = total
+            job.state = "completed" if job.delivered == len(job.offer.chunk_frames) else "running"
+            assert outcome.record.state == job.state
+
+    def _delivery(self, job: Job, chunk: Chunk) -> Delivery:
+        """As a gateway would ask for it; of the record only what never changes is still true."""
+        assert job.record is not None
+        return Delivery(job.record, chunk, None, self.now_ms, self.now_ms + TTL_MS)
 
     def deliver_again(self) -> str:
         """A chunk that was charged, once more: whatever happens, nothing changes."""
@@ -231,7 +258,7 @@ class World:
         job = self.dice.choice(made)
         chunk = _chunk(job, self.dice.randrange(job.delivered))
         try:
-            self.commit(lambda c: records.deliver_chunk(c, job.id, chunk, self.now_ms, self.now_ms + TTL_MS))
+            self.commit(lambda c: deliver_chunk(c, self._delivery(job, chunk)))
         except (Refused, AssertionError):
             return "refused"
         raise RuntimeError("a chunk was charged twice")
