@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from benchmarks import attention, clients, engine, sdk, table
+from benchmarks import attention, clients, engine, ledger, sdk, table
 from scripts.bench import Part, machine, page
 
 from loopmeter_engine.fake import FakeEngine
@@ -57,6 +57,13 @@ def test_the_sdk_is_measured_against_bare_httpx_on_a_real_gateway() -> None:
     for row in (made, stored, first_chunk, imported):
         assert number(row.bare) > 0 and number(row.sdk) > 0
     assert number(imported.sdk) > number(imported.bare)
+
+
+def test_charges_are_measured_on_both_stores() -> None:
+    for row in ledger.measure(rounds=1, seconds=0.2):
+        assert all(number(rate) > 0 for rate in row[1:5])
+        least = min(number(row.one_customer), number(row.many_customers))
+        assert number(row.ratio) == pytest.approx(least / number(row.raw_commits), abs=0.01)
 
 
 def test_the_page_has_every_table_and_names_the_machine() -> None:
