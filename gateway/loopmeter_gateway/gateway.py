@@ -115,6 +115,7 @@ class Gateway:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._deliveries.stop()
         self._planner.shutdown()
         self.chunks.close()
         if self.database.shared:

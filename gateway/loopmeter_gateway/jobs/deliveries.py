@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import chunks, engine_states, holds, jobs
 
 STATE_EVERY = 4
-GROUP_MAX = 64
+GROUP_MAX = 32
 GROUPS_AT_ONCE = 2  # One is computed while the other waits for the disk.
 
 
@@ -58,46 +58,62 @@ class Deliveries:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._waiting: deque[tuple[Delivery, asyncio.Future[Delivered]]] = deque()
+        self._waiting: deque[tuple[Delivery, asyncio.Future[Delivered]]] = deque()  # One at most of each job.
         self._groups: set[asyncio.Task[None]] = set()
+        self._alone: set[asyncio.Task[None]] = set()
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         """Charge one chunk. Raises ``Refused`` job_ended, hold_expired; ``JobMoved``."""
         done: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
         self._waiting.append((delivery, done))
         if len(self._groups) < GROUPS_AT_ONCE:
-            group = asyncio.get_running_loop().create_task(self._write_groups())
-            self._groups.add(group)
-            group.add_done_callback(self._groups.discard)
+            _keep(self._groups, self._write_groups())
         return await done
+
+    async def stop(self) -> None:
+        """Wait for what has begun. What waits and is wanted by nobody any more is dropped."""
+        while tasks := self._groups | self._alone:
+            await asyncio.wait(tasks)
 
     async def _write_groups(self) -> None:
         await asyncio.sleep(0)  # What becomes ready in the same moment belongs together.
         while self._waiting:
             group = [self._waiting.popleft() for _ in range(min(GROUP_MAX, len(self._waiting)))]
+            group = [(delivery, done) for delivery, done in group if not done.cancelled()]
             asked = [delivery for delivery, _ in group]
             try:
                 outcomes = await self.database.write(partial(deliver_chunks, deliveries=asked))
             # Whose fault it was is found out by doing each alone.
             except Exception as error:
                 outcomes = [error if len(group) == 1 else None] * len(group)
-            await asyncio.gather(*(self._hand_out(*item, found) for item, found in zip(group, outcomes, strict=True)))
+            for (delivery, done), outcome in zip(group, outcomes, strict=True):
+                if outcome is None:
+                    _keep(self._alone, self._deliver_alone(delivery, done))
+                else:
+                    _hand_out(done, outcome)
 
-    async def _hand_out(
-        self, delivery: Delivery, done: asyncio.Future[Delivered], outcome: Delivered | Exception | None
-    ) -> None:
-        """Tell whoever waits for a delivery; one that was left out of its group is done first."""
-        if outcome is None:
-            try:
-                outcome = await self.database.write(lambda c: deliver_chunk(c, delivery))
-            except Exception as error:
-                outcome = error
-        if done.cancelled():
-            return
-        if isinstance(outcome, Exception):
-            done.set_exception(outcome)
-        else:
-            done.set_result(outcome)
+    async def _deliver_alone(self, delivery: Delivery, done: asyncio.Future[Delivered]) -> None:
+        try:
+            _hand_out(done, await self.database.write(partial(deliver_chunk, delivery=delivery)))
+        # It belongs to whoever waits for this delivery.
+        except Exception as error:
+            _hand_out(done, error)
+
+
+def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    """Start a task and keep it from being collected."""
+    task = asyncio.get_running_loop().create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+def _hand_out(done: asyncio.Future[Delivered], outcome: Delivered | Exception) -> None:
+    if done.cancelled():
+        return
+    if isinstance(outcome, Exception):
+        done.set_exception(outcome)
+    else:
+        done.set_result(outcome)
 
 
 def deliver_chunk(connection: Connection, delivery: Delivery) -> Delivered:
