@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 
 from loopmeter import ChunkReceived, KeepAlive, LoopRequest, PlanInfo, PriceBook, Quote, StreamEnded
 from loopmeter_engine.contract import Engine, ScoreSheet
+from loopmeter_gateway import shared_limits
 from loopmeter_gateway.accounts import keys
 from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.clock import Clock, to_ms
@@ -316,6 +317,7 @@ class Gateway:
         await self._keep_accounts()
         if self.database.shared:
             await self._take_up_orphans(alone=False)
+            await self._count_together()
         await self.sessions.sweep()
         oldest = self.clock.now() - timedelta(seconds=self.settings.grace_s)
         for live in list(self.live_jobs.values()):
@@ -341,6 +343,12 @@ class Gateway:
             used, self.keys_used = self.keys_used, {}
             await self.database.write(lambda connection: keys.note_use(connection, used))
 
+    async def _count_together(self) -> None:
+        """Tell the other gateways how many requests there were, and hear of theirs."""
+        if paid := self.limiter.report():
+            now_ms = self.now_ms()
+            self.limiter.learn(await self.database.write(lambda c: shared_limits.exchange(c, paid, now_ms)))
+
     async def _take_up_orphans(self, *, alone: bool) -> None:
         """Say that this gateway lives, and take up the jobs that nobody makes: all, if it is ``alone``."""
         now_ms = self.now_ms()
@@ -365,6 +373,7 @@ class Gateway:
                     before_ms = self.now_ms() - QUOTES_KEPT_S * 1000
                     await self.database.write(partial(quotes.forget_quotes, before_ms=before_ms))
                     await self.database.write(partial(keys.forget_client_tokens, before_ms=before_ms))
+                    await self.database.write(partial(shared_limits.forget, now_ms=self.now_ms()))
                     await self.chunks.forget(self.clock.now() - timedelta(days=self.settings.chunk_days))
                     forget_at = self.clock.now() + timedelta(hours=1)
             # A full disk now may be a free one later. The sweeper must outlive what it cannot do today.

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from loopmeter_gateway import admin
+from loopmeter_gateway.money.price_book import shipped_toml
 
 PROGRAM = [sys.executable, "-c", "from loopmeter._cli import main; main()"]
 
@@ -18,10 +19,16 @@ def run_program(*arguments: str, env: dict[str, str] | None = None, cwd: Path | 
     ).stdout
 
 
-class GatewayProcess:
-    """Starts, is killed, and starts again on the same port and database."""
+def level_book() -> str:
+    """The shipped prices without peak hours, so that what a test pays does not depend on when it runs."""
+    text = shipped_toml("standard").replace('name = "standard"', 'name = "level"', 1)
+    return text[: text.index("[[peaks]]")] + text[text.index("[[plans]]") :]
 
-    def __init__(self, folder: Path, engine: str = "fake", *options: str) -> None:
+
+class GatewayProcess:
+    """Starts, is killed, and starts again on the same port and database. With ``level`` prices there are no peaks."""
+
+    def __init__(self, folder: Path, engine: str = "fake", *options: str, level: bool = False) -> None:
         self._folder = folder
         self._engine = engine
         self._options = options
@@ -29,6 +36,7 @@ class GatewayProcess:
         self._log = folder / "gateway.log"
         self.db = f"sqlite:///{folder}/gateway.db"
         self.url = ""
+        self._level = level
 
     def start(self) -> None:
         port = self.url.rpartition(":")[2] or "0"
@@ -43,6 +51,9 @@ class GatewayProcess:
             str(self._folder / "data"),
             *self._options,
         ]
+        if self._level:
+            admin.add_book(self.db, level_book())
+            options += ["--price-book", "level-1"]
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 [*PROGRAM, "serve", *options, *self._options], stdout=subprocess.PIPE, stderr=log, text=True
