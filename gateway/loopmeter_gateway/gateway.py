@@ -42,6 +42,8 @@ from loopmeter_gateway.money import allowances, ledger, quotes
 from loopmeter_gateway.money.books import Books
 from loopmeter_gateway.money.price_book import find_plan
 from loopmeter_gateway.money.quotes import Offer
+from loopmeter_gateway.money.targets import parse_target
+from loopmeter_gateway.money.usage_sender import UsageSender
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.settings import Settings
 from loopmeter_gateway.tracing import span
@@ -61,6 +63,10 @@ class Gateway:
         self.books = Books(settings.price_book)
         self.database = Database(settings.db)
         self._deliveries = Deliveries(self.database)
+        self._usage = None
+        if settings.usage_target:
+            named = parse_target(settings.usage_target, settings.usage_token)
+            self._usage = UsageSender(self.database, *named, self.now_ms)
         self.chunks = KeptChunks(open_chunk_store(settings.chunks, settings.data), self.database)
         self.live_jobs: dict[str, LiveJob] = {}
         self.keys_used: dict[str, int] = {}  # and when, until the next sweep writes it down
@@ -99,6 +105,8 @@ class Gateway:
         await self._take_up_orphans(alone=not self.database.shared)
         self._worker.start()
         self._keep(self._sweep_on())
+        if self._usage is not None:
+            self._keep(self._usage.run(self.id, self.settings.usage_every_s))
         self.ready = True
 
     def say_goodbye(self) -> None:

@@ -15,12 +15,12 @@ from sqlalchemy import Connection, event, select, update
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import Chunk, Usage
 from loopmeter_engine.fake import FakeEngine
-from loopmeter_gateway import admin
-from loopmeter_gateway.database import Database, look, once
+from loopmeter_gateway.accounts.customers import create_customer
+from loopmeter_gateway.database import Database, once
 from loopmeter_gateway.jobs.deliveries import Deliveries, Delivery, deliver_chunk, deliver_chunks
 from loopmeter_gateway.jobs.owners import JobMoved, claim
 from loopmeter_gateway.jobs.records import JobRecord, Order, end_job, expire_jobs, order_job
-from loopmeter_gateway.money import ledger
+from loopmeter_gateway.money import ledger, movements
 from loopmeter_gateway.money.audit import Audit, audit
 from loopmeter_gateway.money.price_book import load_price_book
 from loopmeter_gateway.money.quotes import make_offer
@@ -49,9 +49,11 @@ class Shop:
         return (await self.database.write(lambda c: order_job(c, order, self.offer, 0, HOUR_MS)))[0]
 
     async def orders(self, count: int, customers: int = 1) -> list[JobRecord]:
-        ids = [str(admin.create_customer(self.db, f"customer-{number}")["customer_id"]) for number in range(customers)]
+        names = [f"customer-{number}" for number in range(customers)]
+        make = partial(create_customer, plan="standard", now_ms=0)
+        ids = [await self.database.write(partial(make, name=name)) for name in names]
         for customer_id in ids:
-            admin.grant(self.db, customer_id, 800 * count)
+            await self.database.write(partial(movements.grant, account_id=customer_id, tokens=800 * count, now_ms=0))
         return [await self.order(ids[number % customers], f"key-{number}") for number in range(count)]
 
     async def state(self, job: JobRecord) -> tuple[str, int, int]:
@@ -68,7 +70,7 @@ def delivery(job: JobRecord, index: int = 0, gateway_id: str | None = None) -> D
 
 @pytest.fixture
 async def shop(store: str) -> AsyncIterator[Shop]:
-    admin.create_customer(store, "nobody")  # Makes the tables.
+    await asyncio.to_thread(once, store, ledger.open_house_accounts)
     database = Database(store)
     await database.start()
     yield Shop(database, store)
@@ -87,7 +89,7 @@ async def test_a_group_charges_what_each_would_cost_alone(shop: Shop) -> None:
 
     assert [found.received for found in alone] == [found.received for found in grouped]
     assert await shop.state(first) == await shop.state(second) == ("completed", first.chunk_count, 800)
-    assert look(shop.db, audit) == CLEAN
+    assert await shop.database.read(audit) == CLEAN
 
 
 @BOTH_STORES
@@ -132,7 +134,7 @@ async def test_a_chunk_that_is_asked_for_twice_at_once_is_charged_once(shop: Sho
 
     assert sum(isinstance(each, BaseException) for each in found) == 1
     assert (await shop.state(twice))[1] == (await shop.state(other))[1] == 1
-    assert look(shop.db, audit).faults == ()
+    assert (await shop.database.read(audit)).faults == ()
 
 
 @BOTH_STORES
@@ -210,4 +212,4 @@ async def test_groups_of_several_gateways_never_wait_in_a_circle(shop: Shop) -> 
 
     assert deadlocks == 0
     assert set(seen) <= {"job_ended"}
-    assert look(shop.db, audit) == CLEAN
+    assert await shop.database.read(audit) == CLEAN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import httpx
@@ -158,7 +159,7 @@ async def test_a_loop_can_be_cancelled_above_the_limit(house: House, gate: Gate)
 async def test_keys_do_not_share_a_limit_and_strangers_cost_nothing(house: House) -> None:
     async with house.open() as client:
         use_plan(client, requests_per_minute=1)
-        other = {"Authorization": f"Bearer {house.new_customer('eve')}"}
+        other = {"Authorization": f"Bearer {await asyncio.to_thread(house.new_customer, 'eve')}"}
         wrong = {"Authorization": f"Bearer {house.key}x"}
         codes = [
             (await client.http.get("/v1/balance", headers=headers)).status_code
