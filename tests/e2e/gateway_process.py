@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import subprocess
 import sys
+import tempfile
+from functools import cache
+from itertools import count
 from pathlib import Path
+
+from tests.gateway.conftest import Postgres
 
 from loopmeter_gateway import admin
 from loopmeter_gateway.money.price_book import shipped_toml
@@ -25,6 +32,26 @@ def level_book() -> str:
     return text[: text.index("[[peaks]]")] + text[text.index("[[plans]]") :]
 
 
+_databases = count()
+
+
+def new_database(folder: Path) -> str:
+    """The address of an empty database of the kind that ``LOOPMETER_TEST_STORE`` asks for; SQLite by default."""
+    if os.environ.get("LOOPMETER_TEST_STORE", "sqlite") == "sqlite":
+        return f"sqlite:///{folder}/gateway.db"
+    return _postgres().create(f"process_{next(_databases)}")
+
+
+@cache
+def _postgres() -> Postgres:
+    """A server for as long as this process lives. Not in a test's folder: its path may be too long for a socket."""
+    folder = tempfile.TemporaryDirectory(prefix="loopmeter-postgres-")
+    server = Postgres(Path(folder.name) / "data")
+    atexit.register(folder.cleanup)
+    atexit.register(server.stop)  # Which comes first: the last that was registered.
+    return server
+
+
 class GatewayProcess:
     """Starts, is killed, and starts again on the same port and database. With ``level`` prices there are no peaks."""
 
@@ -34,7 +61,7 @@ class GatewayProcess:
         self._options = options
         self._process: subprocess.Popen[str] | None = None
         self._log = folder / "gateway.log"
-        self.db = f"sqlite:///{folder}/gateway.db"
+        self.db = new_database(folder)
         self.url = ""
         self._level = level
 
