@@ -27,9 +27,10 @@ from loopmeter import (
 from loopmeter_integrations.osc import _live
 from loopmeter_integrations.osc._addresses import Value
 from loopmeter_integrations.osc._clients import Client
-from loopmeter_integrations.osc._files import AtomicFile, open_files, safe_name
+from loopmeter_integrations.osc._files import AtomicFile, safe_name
 from loopmeter_integrations.osc._library import MadeLoop
 from loopmeter_integrations.osc._limits import SpendingCaps
+from loopmeter_integrations.osc._spares import SpareFiles
 from loopmeter_integrations.osc._table import PROTOCOL
 
 # The request's own names for the arguments that the protocol calls otherwise.
@@ -50,6 +51,7 @@ class Work:
     payer: Client
     caps: SpendingCaps
     folder: Path
+    files: SpareFiles
     values: Mapping[str, Value]
     reply: Callable[..., None]
     made: Callable[[MadeLoop], None]
@@ -76,8 +78,8 @@ async def quote(work: Work) -> None:
 
 
 async def loop(work: Work) -> None:
-    """Order, write as it comes. The folder is tried first: nothing is charged for a disk that is full."""
-    wav, midi = await _opened(work.folder)
+    """Order, write as it comes. The folder is tried first: nothing is charged for one that cannot be written."""
+    wav, midi = await work.files.take()
     with wav, midi:
         try:
             await _make(work, wav, midi)
@@ -85,22 +87,8 @@ async def loop(work: Work) -> None:
             if ended.state != "cancelled":
                 raise
             work.reply("/loopmeter/cancelled", ended.tokens_charged)
-
-
-async def _opened(folder: Path) -> list[AtomicFile]:
-    """A file for the sound and one for the notes. A thread cannot be cancelled: what it opens for nobody is closed."""
-    opening = asyncio.ensure_future(asyncio.to_thread(open_files, folder, 2))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_again)
-        raise
-
-
-def _close_again(opening: asyncio.Future[list[AtomicFile]]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        for file in opening.result():
-            file.__exit__()
+        finally:
+            work.files.prepare()
 
 
 async def _make(work: Work, wav: AtomicFile, midi: AtomicFile) -> None:
