@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import signal
 import time
 import wave
 from collections.abc import AsyncIterator
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.integrations.jack_server import PERIOD, RATE_HZ, Recorder, jack_server, needs_jack
+from tests.integrations.hosts.jack import end_process, server_name
+from tests.integrations.jack_server import PERIOD, RATE_HZ, Recorder, jack_server, needs_jack, start_server
 from tests.integrations.osc_peer import Peer, bridge_and_peer
 from tests.integrations.scripted_gateway import ScriptedGateway
 from tests.integrations.test_osc_bridge import asynchronous
@@ -50,7 +51,7 @@ class Studio:
 
 @contextlib.asynccontextmanager
 async def studio(folder: Path, **how: object) -> AsyncIterator[Studio]:
-    with jack_server(f"loopmeter-test-{os.getpid()}") as server:
+    with jack_server() as server:
         instruments = Instruments(play="jack", jack_server=server, **how)  # type: ignore[arg-type]
         settings = BridgeSettings(instruments=instruments)
         async with bridge_and_peer(folder, settings=settings) as (_, peer, gateway):
@@ -165,6 +166,60 @@ async def test_a_mistake_on_stage_is_named(
         answer = await here.peer.heard()
         assert answer[:3] == ("/loopmeter/error", "x", code)
         assert said in str(answer[3])
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
+@asynchronous
+async def test_the_sound_comes_back_when_jack_does(tmp_path: Path, ended_by: signal.Signals) -> None:
+    """What plays goes on at its place, and what was asked for meanwhile happens."""
+    with server_name() as name, contextlib.ExitStack() as ending:
+        jackd = start_server(name)
+        ending.callback(lambda: end_process(jackd))
+        instruments = Instruments(play="jack", jack_server=name, tempo_bpm=240.0)
+        settings = BridgeSettings(instruments=instruments)
+        async with bridge_and_peer(tmp_path, settings=settings) as (_, peer, gateway):
+            here = Studio(peer, gateway, name, tmp_path)
+            paths = [await here.loop(own_id, 240.0, seed=seed) for seed, own_id in enumerate("ab")]
+            for number, path in enumerate(paths):
+                write_sweep(path, number)
+            peer.ask("/loopmeter/play", "p", 1, "a", "now")
+            await here.started("p")
+            peer.ask("/loopmeter/subscribe", "d", "decks", 600)
+            assert (await peer.heard())[0] == "/loopmeter/subscribed"
+            jackd.send_signal(ended_by)
+            assert (await peer.heard())[:6] == ("/loopmeter/output", "d", "lost", "jack", RATE_HZ, 0)
+            await asyncio.to_thread(end_process, jackd)
+            peer.ask("/loopmeter/play", "q", 2, "b", "bar")
+            peer.ask("/loopmeter/output", "o")
+            while (answer := await peer.heard())[:2] != ("/loopmeter/output", "o"):
+                assert answer[:3] == ("/loopmeter/output", "d", "lost")
+            assert answer[2] == "lost"
+            jackd = await asyncio.to_thread(start_server, name)
+            while (answer := await peer.heard())[:3] != ("/loopmeter/output", "d", "plays"):
+                assert answer[:3] == ("/loopmeter/output", "d", "lost")
+            assert (await peer.heard())[:3] == ("/loopmeter/scheduled", "q", 2)
+            peer.ask("/loopmeter/gain", "g", 2, 0.0, 0.0)
+            with Recorder(name, "loopmeter") as recorder:
+                await asyncio.sleep(1.5)
+    loop = read_sound(paths[0], 4, RATE_HZ).frames[:, 0]
+    longest = max(recorder.unbroken(), key=len)
+    assert alike(longest[-RATE_HZ // 2 :], loop) > 0.99
+
+
+@asynchronous
+async def test_a_jack_server_that_comes_back_at_another_rate_is_told(tmp_path: Path) -> None:
+    with server_name() as name, contextlib.ExitStack() as ending:
+        jackd = start_server(name)
+        ending.callback(lambda: end_process(jackd))
+        settings = BridgeSettings(instruments=Instruments(play="jack", jack_server=name))
+        async with bridge_and_peer(tmp_path, settings=settings) as (_, peer, _gateway):
+            peer.ask("/loopmeter/subscribe", "d", "decks", 600)
+            await peer.heard()
+            await asyncio.to_thread(end_process, jackd)
+            jackd = await asyncio.to_thread(start_server, name, RATE_HZ // 2)
+            while "found one at 24000 Hz" not in str((answer := await peer.heard())[6]):
+                assert answer[:3] == ("/loopmeter/output", "d", "lost")
+            assert answer[2] == "lost"
 
 
 @asynchronous

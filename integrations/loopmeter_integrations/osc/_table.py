@@ -211,12 +211,19 @@ REQUESTS: dict[str, Request] = {
             "Change the tempo of our own clock, or of the Link session.",
         ),
         Request(
+            "/loopmeter/output",
+            (ID,),
+            ("reply_port",),
+            ("/loopmeter/output",),
+            "Does it sound, and has it stuttered?",
+        ),
+        Request(
             "/loopmeter/subscribe",
             (ID, Parameter("topic", "s"), Parameter("lease_s", "f")),
             ("reply_port",),
             ("/loopmeter/subscribed", "/loopmeter/heartbeat", "/loopmeter/beat"),
             "Be told about a topic until the lease runs out: `heartbeat`, `beat`, or `decks` for everything that "
-            "starts and stops. Ask again to renew it, with 0 to end it.",
+            "starts and stops, the output included. Ask again to renew it, with 0 to end it.",
         ),
     )
 }
@@ -315,6 +322,19 @@ REPLIES: dict[str, Reply] = {
             "/loopmeter/clock",
             (ID, Parameter("source", "s"), Parameter("bpm", "f"), Parameter("beat", "f"), Parameter("peers", "i")),
             "The clock is `own`, `link`, `midi` or `jack`; 0 bpm is a clock that stands still.",
+        ),
+        Reply(
+            "/loopmeter/output",
+            (
+                ID,
+                Parameter("state", "s"),
+                Parameter("output", "s"),
+                Parameter("rate_hz", "i"),
+                Parameter("xruns", "i"),
+                Parameter("why", "s"),
+            ),
+            "`plays`, `lost` (tried again every second; `why` says what is in the way), or `none`. `output` is `jack` "
+            "or `portaudio`, `xruns` is how often it was not served in time.",
         ),
         Reply(
             "/loopmeter/live/started",
