@@ -192,8 +192,8 @@ class Bridge:
                 f"{address} in all, found {of_client} and {loops}; wait for one to end",
             )
         reply = partial(self.reply, client, own_id)
-        made = partial(self._stage.made, client, own_id)
-        work = _work.Work(self._client, client, self._caps, self._folder, self._files, values, reply, made)
+        find, made = partial(self._stage.find, client), partial(self._stage.made, client, own_id)
+        work = _work.Work(self._client, client, self._caps, self._folder, self._files, values, reply, find, made)
         running = self._running[key] = _Running(work, self.spawn(self._run(key, work)))
         # A task that is cancelled before its first step never reaches its own finally.
         running.task.add_done_callback(lambda _: self._end(key, running))

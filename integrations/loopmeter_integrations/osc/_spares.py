@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 from loopmeter_integrations.osc._files import AtomicFile, open_files
@@ -36,19 +37,14 @@ class SpareFiles:
         Raises:
             OSError: the folder cannot be written.
         """
-        ready = self.ready
-        opening, self._spare = self._spare, None
-        if opening is not None and ready:
-            if _is_good(opening):
-                return opening.result()
-            _close_again(opening)
-            opening = None
-        opening = opening or self._open()
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:  # A thread cannot be cancelled: what it opens for nobody is closed.
-            opening.add_done_callback(_close_again)
-            raise
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            with contextlib.suppress(OSError):
+                files = await _result(spare)
+                if all(file.is_there() for file in files):
+                    return files
+                _close(files)
+        return await _result(self._open())
 
     async def close(self) -> None:
         """Remove the spare pair. What was taken is its taker's."""
@@ -56,17 +52,28 @@ class SpareFiles:
         opening, self._spare = self._spare, None
         if opening is not None:
             await asyncio.wait([opening])
-            _close_again(opening)
+            _close_result(opening)
 
     def _open(self) -> _Opening:
         return asyncio.create_task(asyncio.to_thread(open_files, self._folder, FILES_OF_A_LOOP))
 
 
-def _is_good(opening: _Opening) -> bool:
-    return opening.exception() is None and all(file.is_there() for file in opening.result())
+async def _result(opening: _Opening) -> list[AtomicFile]:
+    """The files. A thread cannot be cancelled: what it opens for nobody is closed."""
+    if opening.done():
+        return opening.result()
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_result)
+        raise
 
 
-def _close_again(opening: _Opening) -> None:
+def _close_result(opening: _Opening) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        for file in opening.result():
-            file.__exit__()
+        _close(opening.result())
+
+
+def _close(files: list[AtomicFile]) -> None:
+    for file in files:
+        file.__exit__()

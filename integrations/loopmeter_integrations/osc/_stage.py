@@ -91,6 +91,10 @@ class Stage:
         else:
             self._clock.close()
 
+    def find(self, client: Client, name: str) -> MadeLoop | None:
+        """The client's loop of this id, or anybody's whose WAV file has this name."""
+        return self._library.find(client, name)
+
     def made(self, client: Client, own_id: str, made: MadeLoop) -> None:
         """A loop is ready: begin what waited for it."""
         self._library.add(client, own_id, made)
