@@ -7,7 +7,7 @@ import contextlib
 import signal
 import time
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,13 +49,18 @@ class Studio:
                 return float(str(answer[3]))
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with jack_server() as name:
+        yield name
+
+
 @contextlib.asynccontextmanager
-async def studio(folder: Path, **how: object) -> AsyncIterator[Studio]:
-    with jack_server() as server:
-        instruments = Instruments(play="jack", jack_server=server, **how)  # type: ignore[arg-type]
-        settings = BridgeSettings(instruments=instruments)
-        async with bridge_and_peer(folder, settings=settings) as (_, peer, gateway):
-            yield Studio(peer, gateway, server, folder)
+async def studio(folder: Path, server: str, **how: object) -> AsyncIterator[Studio]:
+    instruments = Instruments(play="jack", jack_server=server, **how)  # type: ignore[arg-type]
+    settings = BridgeSettings(instruments=instruments)
+    async with bridge_and_peer(folder, settings=settings) as (_, peer, gateway):
+        yield Studio(peer, gateway, server, folder)
 
 
 def write_sweep(path: Path, number: int) -> None:
@@ -92,8 +97,8 @@ def alike(sound: Frames, loop: Frames) -> float:
 
 
 @asynchronous
-async def test_a_loop_made_and_played_by_osc_is_what_sounds(tmp_path: Path) -> None:
-    async with studio(tmp_path, tempo_bpm=240.0) as here:
+async def test_a_loop_made_and_played_by_osc_is_what_sounds(tmp_path: Path, server: str) -> None:
+    async with studio(tmp_path, server, tempo_bpm=240.0) as here:
         path = await here.loop("a", 240.0)
         with Recorder(here.server, "loopmeter") as recorder:
             here.peer.ask("/loopmeter/play", "p", 1, "a", "bar")
@@ -115,8 +120,8 @@ async def test_a_loop_made_and_played_by_osc_is_what_sounds(tmp_path: Path) -> N
 
 
 @asynchronous
-async def test_a_loop_in_the_making_is_waited_for_and_the_old_one_goes_on(tmp_path: Path) -> None:
-    async with studio(tmp_path, tempo_bpm=240.0) as here:
+async def test_a_loop_in_the_making_is_waited_for_and_the_old_one_goes_on(tmp_path: Path, server: str) -> None:
+    async with studio(tmp_path, server, tempo_bpm=240.0) as here:
         old = await here.loop("old", 240.0, seed=1)
         here.peer.ask("/loopmeter/play", "p", 1, "old", "now")
         await here.started("p")
@@ -160,9 +165,9 @@ async def test_a_loop_in_the_making_is_waited_for_and_the_old_one_goes_on(tmp_pa
 )
 @asynchronous
 async def test_a_mistake_on_stage_is_named(
-    tmp_path: Path, address: str, arguments: tuple[str | int | float, ...], code: str, said: str
+    tmp_path: Path, server: str, address: str, arguments: tuple[str | int | float, ...], code: str, said: str
 ) -> None:
-    async with studio(tmp_path) as here:
+    async with studio(tmp_path, server) as here:
         here.peer.ask(address, "x", *arguments)
         answer = await here.peer.heard()
         assert answer[:3] == ("/loopmeter/error", "x", code)
@@ -300,8 +305,8 @@ async def swaps_by_link(here: Studio, tempos: list[float], swaps: int, when: str
 
 
 @asynchronous
-async def test_swaps_by_link_start_within_a_millisecond_of_their_beat(tmp_path: Path) -> None:
-    async with studio(tmp_path, clock="link") as here:
+async def test_swaps_by_link_start_within_a_millisecond_of_their_beat(tmp_path: Path, server: str) -> None:
+    async with studio(tmp_path, server, clock="link") as here:
         errors = await swaps_by_link(here, [96.0, 120.0], 6, "bar", 4)
     assert len(errors) == 6
     assert max(map(abs, errors)) < 0.001, errors
@@ -309,9 +314,9 @@ async def test_swaps_by_link_start_within_a_millisecond_of_their_beat(tmp_path: 
 
 @pytest.mark.soak
 @asynchronous
-async def test_fifty_swaps_by_link_start_within_a_millisecond_of_their_bar(tmp_path: Path) -> None:
+async def test_fifty_swaps_by_link_start_within_a_millisecond_of_their_bar(tmp_path: Path, server: str) -> None:
     """Prints what it measured: ``-s`` shows it."""
-    async with studio(tmp_path, clock="link") as here:
+    async with studio(tmp_path, server, clock="link") as here:
         errors = np.abs(await swaps_by_link(here, [96.0, 120.0], 50, "bar", 4)) * 1000
     print(f"50 swaps: start from its bar {np.median(errors):.3f} ms (median), {errors.max():.3f} ms (largest)")
     assert errors.max() < 1
