@@ -31,7 +31,7 @@ VERDICTS = CACHE / "outside.json"
 HEARD_S_MIN = 15.0  # Beat trackers want to hear a loop go round.
 _SAMPLE_RATE_HZ = 44_100
 _CHORD_FILES = 12  # Recognised in one go: less loading, but two at a time should finish together.
-_METHOD = "4"  # Raise when a judge is asked differently: what was kept is then judged anew.
+_METHOD = "3"  # Raise when a judge is asked differently: what was kept is then judged anew.
 
 
 def main() -> None:
@@ -44,6 +44,7 @@ def main() -> None:
     verdicts = {name: verdict for name, verdict in known.items() if (CACHE / name).exists()}
     left = [(name, entry) for name, entry in work.items() if name not in verdicts]
     chords = [(name, entry["chords"]) for name, entry in left if "chords" in entry["judges"]]
+    unheard = {name for name, _ in chords}  # Not to be kept before their chords are.
     began = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         rows = [chords[start : start + _CHORD_FILES] for start in range(0, len(chords), _CHORD_FILES)]
@@ -51,7 +52,7 @@ def main() -> None:
         for name, verdict in pool.imap_unordered(_judge, left, chunksize=2):
             verdicts[name] = verdict
             if len(verdicts) % 40 == 0:
-                _keep({name: verdict for name, verdict in verdicts.items() if "chords" not in work[name]["judges"]})
+                _keep({name: verdict for name, verdict in verdicts.items() if name not in unheard})
         for shares in heard.get():
             for name, share in shares.items():
                 verdicts[name]["chords"] = share
