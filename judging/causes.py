@@ -69,10 +69,11 @@ CAUSES: dict[str, str] = {
 
 
 def falling_short(rows: Sequence[Row]) -> str:
-    """A list of the rows that miss their aim: figure, cause, next step."""
-    lines = [
-        f"* **{row.what}**: {row.values['generated']}, aim {row.aim}. {CAUSES.get(row.cause, _UNKNOWN)}"
-        for row in rows
-        if row.met is False
-    ]
+    """A list of the rows that miss their aim: figures, then cause and next step, rows of one cause together."""
+    by_cause: dict[str, list[str]] = {}
+    for row in rows:
+        if row.met is False:
+            shown = f"**{row.what}**: {row.values['generated']}, aim {row.aim}"
+            by_cause.setdefault(CAUSES.get(row.cause, _UNKNOWN), []).append(shown)
+    lines = [f"* {'; '.join(missed)}. {cause}" for cause, missed in by_cause.items()]
     return "\n".join(lines) or "Every row with an aim reaches it."

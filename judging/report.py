@@ -132,8 +132,11 @@ def _seams(judged: list[Judged]) -> list[Row]:
     for kind, text in (("drums", "drums"), ("tonal", "tonal loops"), ("any", "loops of any kind")):
         entries = [entry for entry in judged if entry.kind == kind]
         rows.append(
-            share_row(f"seam ratio at most 1, {text}", share_of(95), entries, lambda e, v: e.own[v].seam <= 1, "seam")
-        )
+            share_row(
+                f"seam ratio at most 1, {text}", share_of(95), entries, lambda e, v: e.own[v].seam <= 1,
+                "" if kind == "tonal" else "seam",
+            )
+        )  # fmt: skip
 
     def honest(entry: Judged, version: Version) -> bool:
         return entry.own[version].seam <= max(1.0, _SEAM_ROOM * entry.own["render"].seam)

@@ -10,7 +10,19 @@ import numpy as np
 from judging.instruments import recognise
 from judging.kept import last
 from judging.loops import Version
-from judging.rows import NO_AIM, Judged, Row, at_least, at_most, figure_row, of_kind, plain_row, share_of, share_row
+from judging.rows import (
+    NO_AIM,
+    Judged,
+    Row,
+    at_least,
+    at_most,
+    figure_row,
+    of_kind,
+    plain_row,
+    share_of,
+    share_row,
+    spread,
+)
 from judging.stems import OWN_MIN, Stems, measure_stems
 from judging.steps import MEASURES
 
@@ -104,11 +116,13 @@ def _stems(judged: list[Judged]) -> list[Row]:
     shares = own.get("generated", [])
     reached = sum(share >= OWN_MIN for share in shares) >= 0.9 * len(shares) if shares else None
     alone = Row(f"stems whose own layer explains {OWN_MIN:g} of them", "90 %", values, reached, "stems_own")
+    parts = {version: spread(shares, "{:.2f}") for version, shares in own.items()}
     aim = at_most(-30, "-30")
     return [
         _of_stems("mix less the sum of its stems, dB", found, lambda s: s.residual_db, aim, "stems_sum"),
         _of_stems("log-mel distance of that sum from the mix, dB", found, lambda s: s.distance_db),
         alone,
+        Row("how much of a stem its own layer explains", "", parts),
     ]
 
 
