@@ -105,7 +105,8 @@ def main() -> None:
 
 def _files(loop: Loop, versions: list[Version], weights: Path) -> dict[Version, Path]:
     render = [repr(loop.score), loop.request.quality, _sources("training/synth")]
-    phases = [*render, _source_of("phase.py"), _source_of("model/autoencoder.py"), Path(codec.__file__).read_text()]
+    vocoder = [_source_of(name) for name in ("phase.py", "attacks.py", "model/autoencoder.py")]
+    phases = [*render, *vocoder, Path(codec.__file__).read_text()]
     made_from: dict[Version, list[str]] = {
         "render": render,
         "again": [*render, "again"],
@@ -126,7 +127,7 @@ def _codec_parts(weights: Path) -> list[str]:
 
 def engine_parts(weights: Path) -> list[str]:
     """All that decides how the engine sounds, as texts and digests."""
-    names = ("engine.py", "blocks.py", "streaming.py", "conditioning.py", "phase.py")
+    names = ("engine.py", "blocks.py", "streaming.py", "conditioning.py", "phase.py", "attacks.py")
     transformer = _digest_of(weights / "transformer.safetensors")
     return [*_codec_parts(weights), transformer, *(_source_of(name) for name in names)]
 
