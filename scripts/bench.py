@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from benchmarks import attention, clients, engine, engines, gateway, ledger, sdk, table
+from benchmarks import attention, clients, engine, engines, gateway, latents, ledger, sdk, table
 
 from loopmeter_engine.registry import load_engine
 
@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
     parts = []
     name = given.engine
     for part in (
-        engine_part(name), attention_part(), clients_part(name), gateway_part(), ledger_part(), sdk_part(),
+        engine_part(name), attention_part(), latents_part(), clients_part(name), gateway_part(), ledger_part(),
+        sdk_part(),
         engines_part(),
     ):  # fmt: skip
         print(f"\n{part.title}\n{table.plain(part.header, part.rows)}")
@@ -72,6 +73,16 @@ def attention_part() -> Part:
         "figures are those of its own system."
     )
     return Part("Linear against softmax attention", about, attention.Row._fields, attention.measure())
+
+
+def latents_part() -> Part:
+    about = (
+        "The same network makes the same stereo sound as latents, which are then decoded, and as samples, 64 values a "
+        "frame in both, passes as the engine does them, weights random. Memory is that of a pass over the whole at "
+        "once, as in training; in a stream it does not depend on the length. The article's own figures do not give its "
+        "170 x either."
+    )
+    return Part("Latents against samples", about, latents.Row._fields, latents.measure())
 
 
 def clients_part(name: str) -> Part:

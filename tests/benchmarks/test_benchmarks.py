@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from benchmarks import attention, clients, engine, ledger, sdk, table
+from benchmarks import attention, clients, engine, latents, ledger, sdk, table
 from scripts.bench import Part, machine, page
 
 from loopmeter_engine.fake import FakeEngine
@@ -40,6 +40,14 @@ def test_linear_attention_holds_less_than_softmax_over_the_whole() -> None:
     assert [row.what for row in times] == ["pass over 3 s", "pass over 60 s"]
     assert all(number(row.linear) > 0 and number(row.softmax) > 0 for row in times)
     assert 0 < number(memory.linear) < number(memory.softmax)
+
+
+def test_latents_take_less_time_values_and_memory_than_samples() -> None:
+    duration, values, memory = latents.measure(length_s=0.75, rounds=1)
+
+    assert number(duration.samples) > 1
+    assert number(values.samples) == pytest.approx(64, rel=0.1)
+    assert 0 <= number(memory.latents) < number(memory.samples)
 
 
 def test_clients_wait_for_a_real_gateway_and_a_real_bridge() -> None:
