@@ -12,6 +12,7 @@ from loopmeter import LoopRequest
 from loopmeter_engine.engine import LoopmeterEngine
 from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory, Transformer, TransformerConfig
+from loopmeter_engine.stopping import LeaseStopped, stop_when
 from loopmeter_engine.testing import make_all
 
 PROMPTS = ("dusty lo-fi drums", "deep house bass and chords", "warm pad", "techno, driving", "jazz, brushes")
@@ -40,6 +41,23 @@ def test_eight_streams_at_once_sound_as_each_alone() -> None:
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(together, requests)) == alone
     assert engine.streams_in_one_pass > 1
+
+
+def test_a_stream_that_nobody_wants_stops_before_its_next_pass_and_harms_no_other() -> None:
+    engine = LoopmeterEngine(device="cpu")
+    request = LoopRequest(prompt="techno", tempo_bpm=120, bars=1)
+    asked = 0
+
+    def unwanted() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 3
+
+    with stop_when(unwanted), pytest.raises(LeaseStopped):
+        next(engine.lease(request, 0, 1, None))
+    assert asked == 4
+    whole = make_all(engine, request)
+    assert whole[0].pcm == next(LoopmeterEngine(device="cpu").lease(request, 0, 1, None)).pcm
 
 
 def test_a_stream_off_the_main_thread_computes_without_a_team_of_its_own() -> None:

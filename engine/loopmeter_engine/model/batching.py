@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory, Transformer, rotary
+from loopmeter_engine.stopping import check_wanted
 
 Modulations = list[tuple[Tensor, ...]]
 
@@ -48,7 +49,8 @@ class PassBatcher:
     def run(
         self, x: Tensor, score: Tensor, mods: Modulations, memory: Memory, *, absorb: bool = False
     ) -> tuple[Tensor, Memory]:
-        """As ``Transformer.block``, together with whatever else waits."""
+        """As ``Transformer.block``, together with whatever else waits. Raises ``LeaseStopped``: nobody wants it."""
+        check_wanted()
         own = _Pass(x, score, mods, memory, absorb)
         self._waiting.append(own)
         while not own.done.is_set():
