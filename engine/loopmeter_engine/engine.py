@@ -10,9 +10,9 @@ import base64
 import binascii
 import dataclasses
 import functools
+import os
 import platform
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -59,6 +59,7 @@ _CAPABILITIES = frozenset(
     | {"chords", "swing", "density", "intensity", "sections"}
 )
 STREAMS_AT_ONCE = 8
+CORES_MAX = 4  # The interpreter's lock leaves no more to further ones; larger common passes do.
 _VERSION = "1"
 _PREPARED_MAX = 16
 _Network = TypeVar("_Network", Autoencoder, Transformer)
@@ -73,12 +74,19 @@ class LoopmeterEngine:
     """
 
     def __init__(
-        self, weights: Path = WEIGHTS, device: str | None = None, number_format: torch.dtype | None = None
+        self,
+        weights: Path = WEIGHTS,
+        device: str | None = None,
+        number_format: torch.dtype | None = None,
+        cores: int | None = None,
     ) -> None:
-        """``number_format``: float32 or bfloat16 for large matrix products; None takes what is fast on the device."""
+        """``number_format``: float32 or bfloat16 for large matrix products; None takes what is fast on the device.
+        ``cores``: how many streams compute at the same time; None takes what the device has, up to ``CORES_MAX``.
+        """
         self._weights = weights
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._format = number_format or working_format(self._device)
+        self._cores = cores or (_cores() if self._device.type == "cpu" else 1)
         self._loading = threading.Lock()
         self._score = functools.lru_cache(_PREPARED_MAX)(self._compose)
         self._renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare)
@@ -140,16 +148,15 @@ class LoopmeterEngine:
         channels = renderer.channels
         for index in range(first, start_chunk + count):
             _work_alone()
-            began = time.perf_counter()
-            sound, current = renderer.chunk(index, current)
-            pcm = pcm_bytes(sound, 24 if channels == 2 else 16)
-            seconds = time.perf_counter() - began
+            with self._network.turn() as turn:
+                sound, current = renderer.chunk(index, current)
+                pcm = pcm_bytes(sound, 24 if channels == 2 else 16)
             if index >= start_chunk:
                 usage = Usage(
                     frames=sound.shape[-1],
                     steps=passes(renderer.sampling.solver, renderer.sampling.steps),
                     flops=self._flops(request, index),
-                    device_seconds=seconds,
+                    device_seconds=turn.seconds,
                     peak_memory_bytes=_peak_memory_bytes(self._device),
                 )
                 yield Chunk(index, pcm, sound.shape[-1], usage, current.to_bytes())
@@ -194,17 +201,16 @@ class LoopmeterEngine:
                 raise EngineFailed(f"{error}; pass the state_after of chunk {start_chunk - 1}, or None") from error
         for index in range(first, start_chunk + count):
             _work_alone()
-            began = time.perf_counter()
-            made = renderer.chunk(index, changes, current)
-            current = made.state
-            pcm = pcm_bytes(made.pcm, 24 if renderer.channels == 2 else 16)
-            seconds = time.perf_counter() - began
+            with self._network.turn() as turn:
+                made = renderer.chunk(index, changes, current)
+                current = made.state
+                pcm = pcm_bytes(made.pcm, 24 if renderer.channels == 2 else 16)
             if index >= start_chunk:
                 usage = Usage(
                     frames=BLOCK_SAMPLES,
                     steps=passes(renderer.sampling.solver, renderer.sampling.steps),
                     flops=self._live_flops(request, made.denoised, made.decoded),
-                    device_seconds=seconds,
+                    device_seconds=turn.seconds,
                     peak_memory_bytes=_peak_memory_bytes(self._device),
                 )
                 yield LiveChunk(index, pcm, BLOCK_SAMPLES, usage, current.to_bytes(), made.applied)
@@ -249,7 +255,7 @@ class LoopmeterEngine:
     @functools.cached_property
     def _network(self) -> PassBatcher:
         with self._loading:  # Streams share one, or nothing would be batched.
-            network = self.__dict__.setdefault("_network", PassBatcher(self._transformer, STREAMS_AT_ONCE))
+            network = self.__dict__.setdefault("_network", PassBatcher(self._transformer, STREAMS_AT_ONCE, self._cores))
         assert isinstance(network, PassBatcher)
         return network
 
@@ -398,6 +404,12 @@ def _work_alone() -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         torch.set_num_threads(1)
+
+
+def _cores() -> int:
+    """How many of the machine's cores this process may use, up to ``CORES_MAX``."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(mine, CORES_MAX)
 
 
 def _peak_memory_bytes(device: torch.device) -> int:

@@ -92,12 +92,11 @@ def test_streams_at_other_places_keep_their_own_time_and_memory(network: Transfo
     work = [(*_pass(network, memory), memory) for memory in (first, second)]
     alone = [network.block(*each, absorb=True) for each in work]
     batcher = PassBatcher(network)
-    batcher._device_free.acquire()  # Both have to wait, and so go together.
     with ThreadPoolExecutor(2) as threads:
-        running = [threads.submit(batcher.run, *each, absorb=True) for each in work]
-        while len(batcher._waiting) < 2:
-            pass
-        batcher._device_free.release()
+        with batcher.turn():  # Both have to wait, and so go together.
+            running = [threads.submit(batcher.run, *each, absorb=True) for each in work]
+            while len(batcher._alone) < 2:
+                pass
         together = [each.result(timeout=30) for each in running]
     assert batcher.largest == 2
     for (velocity, memory), (wanted, after) in zip(together, alone, strict=True):
