@@ -1,10 +1,11 @@
 """Many streams through one device: as many threads compute as it has cores, and passes that wait run as one.
 
 A stream computes in *turns* (``PassBatcher.turn``): more threads than cores would only wait for each other inside every
-operation. Its passes through the network it hands in, and gives up its turn until they are done. Others go on with what they
-alone can do, so that passes gather; when nothing else waits, one of the threads runs those that wait as one, and hands
-out the results. Streams join and leave at every pass, each with its own time and memory. Nobody waits for streams that are not
-there: a single one is not slowed down, and many come through sooner than in turn, since rows of a matrix are cheap.
+operation. Its passes through the network it hands in, and gives up its turn until they are done. Others go on with
+what they alone can do, so that passes gather; when nothing else waits, one of the threads runs those that wait as one,
+and hands out the results. Streams join and leave at every pass, each with its own time and memory. Nobody waits for
+streams that are not there: a single one is not slowed down, and many come through sooner than in turn, since rows of a
+matrix are cheap.
 
 Each row is computed as if it were alone: on one device and number format the results are equal to the bit where its
 matrix products are (oneDNN's are; tests hold them to it), and to a few units of the last place elsewhere.
