@@ -61,6 +61,7 @@ _CAPABILITIES = frozenset(
 STREAMS_AT_ONCE = 8
 CORES_MAX = 4  # The interpreter's lock leaves no more to further ones; larger common passes do.
 _VERSION = "1"
+_NUMERICS = 2  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
 _PREPARED_MAX = 16
 _Network = TypeVar("_Network", Autoencoder, Transformer)
 
@@ -269,7 +270,8 @@ class LoopmeterEngine:
     def _fingerprint(self) -> str:
         files = [self._weights / name for name in ("autoencoder.safetensors", "transformer.safetensors")]
         device = torch.cuda.get_device_name() if self._device.type == "cuda" else platform.machine()
-        return f"{fingerprint(files)} {str(self._format).removeprefix('torch.')} torch-{torch.__version__} {device}"
+        number_format = str(self._format).removeprefix("torch.")
+        return f"{fingerprint(files)} {number_format} numerics-{_NUMERICS} torch-{torch.__version__} {device}"
 
     def _compose(self, request: LoopRequest) -> tuple[LoopRequest, Score]:
         """The request with nothing left open, and its score. Raises InvalidRequest."""
