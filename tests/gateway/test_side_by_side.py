@@ -175,7 +175,7 @@ async def test_a_live_session_plays_beside_a_loop_that_stands_still(house: House
 
 
 async def test_our_own_engine_makes_streams_of_the_gateway_in_common_passes(house: House) -> None:
-    engine = LoopmeterEngine(device="cpu")
+    engine = LoopmeterEngine(device="cpu", cores=1)
     house.grant(3 * 800)
     requests = [LoopRequest.model_validate(LOOP | {"bars": 1, "seed": seed}) for seed in range(3)]
     alone = [b"".join(chunk.pcm for chunk in make_all(engine, request)) for request in requests]
