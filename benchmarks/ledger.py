@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from sqlalchemy import Connection
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import Chunk, Usage
 from loopmeter_engine.fake import FakeEngine
-from loopmeter_gateway.accounts.customers import create_customer, find_customer
+from loopmeter_gateway.accounts.customers import create_customer
 from loopmeter_gateway.database import Database
 from loopmeter_gateway.jobs.deliveries import Deliveries, Delivery, deliver_chunk
 from loopmeter_gateway.jobs.records import JobRecord, Order, order_job
@@ -66,24 +66,30 @@ class Rate(NamedTuple):
     cpu_s: float
 
 
-def measure(rounds: int = ROUNDS, seconds: float = SECONDS) -> list[Row]:
+def measure(rounds: int = ROUNDS, seconds: float = SECONDS, streams: int = STREAMS) -> list[Row]:
     """Take about 40 seconds; medians of rounds, in which all take turns.
 
     PostgreSQL is started for it, with its own defaults: it waits for the disk at every commit, as SQLite does.
     """
     with tempfile.TemporaryDirectory() as folder:
-        raw = partial(_raw_sqlite, f"{folder}/raw.db")
-        rows = [_row("SQLite", f"sqlite:///{folder}/ledger.db", raw, rounds, seconds)]
+        url = f"sqlite:///{folder}/ledger.db"
+        raw: Callable[[float], Rate] = partial(_raw_sqlite, f"{folder}/raw.db")
+        rows = [_row("SQLite", [raw, *_ways(url, streams)], rounds, seconds)]
     with _postgres() as url:
-        rows.append(_row("PostgreSQL", url, lambda s: asyncio.run(_raw_postgres(url, s)), rounds, seconds))
+        rows.append(_row("PostgreSQL", [partial(_raw_postgres, url), *_ways(url, streams)], rounds, seconds))
     return rows
 
 
-def _row(what: str, url: str, raw: Callable[[float], Rate], rounds: int, seconds: float) -> Row:
-    def charges(customers: int, *, grouped: bool) -> Callable[[float], Rate]:
-        return lambda seconds: asyncio.run(_charges(url, customers, seconds, grouped=grouped))
+def _ways(url: str, streams: int) -> list[Callable[[float], Rate]]:
+    """Each charge alone; in groups, of one customer; in groups, of as many customers as streams."""
 
-    ways = (raw, charges(STREAMS, grouped=False), charges(1, grouped=True), charges(STREAMS, grouped=True))
+    def charges(customers: int, *, grouped: bool) -> Callable[[float], Rate]:
+        return lambda seconds: asyncio.run(_charges(url, streams, customers, seconds, grouped=grouped))
+
+    return [charges(streams, grouped=False), charges(1, grouped=True), charges(streams, grouped=True)]
+
+
+def _row(what: str, ways: Sequence[Callable[[float], Rate]], rounds: int, seconds: float) -> Row:
     found = [[way(seconds) for way in ways] for _ in range(rounds)]
     rates = [statistics.median(rate.per_s for rate in column) for column in zip(*found, strict=True)]
     cpu_ms = statistics.median(measured[3].cpu_s for measured in found) * 1000
@@ -108,7 +114,11 @@ def _raw_sqlite(path: str, seconds: float) -> Rate:
     return counted.rate()
 
 
-async def _raw_postgres(url: str, seconds: float) -> Rate:
+def _raw_postgres(url: str, seconds: float) -> Rate:
+    return asyncio.run(_commits(url, seconds))
+
+
+async def _commits(url: str, seconds: float) -> Rate:
     connections = [await asyncpg.connect(url) for _ in range(RAW_CONNECTIONS)]
     table = "CREATE TABLE IF NOT EXISTS raw (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, amount BIGINT)"
     await connections[0].execute(table)
@@ -146,17 +156,13 @@ def _counting() -> Iterator[_Counted]:
     counted.wall_s, counted.cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
 
 
-async def _charges(url: str, customers: int, seconds: float, *, grouped: bool) -> Rate:
+async def _charges(url: str, streams: int, customers: int, seconds: float, *, grouped: bool) -> Rate:
     """Chunks per second of jobs that were ordered before, as a gateway delivers them, or each in its own write."""
     database = Database(url)
     await database.start()
     deliveries = Deliveries(database)
     offer = make_offer(FakeEngine(), load_price_book("standard"), "standard", LONGEST, datetime.now(UTC))
-    label = secrets.token_hex(4)
-    jobs = [
-        await database.write(partial(_order, offer=offer, label=label, number=number, customers=customers))
-        for number in range(STREAMS)
-    ]
+    jobs = await database.write(partial(_orders, offer=offer, streams=streams, customers=customers))
     with _counting() as counted:
         end = time.perf_counter() + seconds
 
@@ -176,14 +182,17 @@ async def _charges(url: str, customers: int, seconds: float, *, grouped: bool) -
     return counted.rate()
 
 
-def _order(connection: Connection, offer: Offer, label: str, number: int, customers: int) -> JobRecord:
+def _orders(connection: Connection, offer: Offer, streams: int, customers: int) -> list[JobRecord]:
     ledger.open_house_accounts(connection)
-    name = f"{label}-{number % customers}"
-    if number < customers:
-        movements.grant(connection, create_customer(connection, name, "standard", 0), 10**9, 0)
-    order = Order(find_customer(connection, name), f"{label}-{number}", b"", LONGEST, None, runs_by_itself=True)
-    record, _ = order_job(connection, order, offer, 0, FAR_MS)
-    return record
+    label = secrets.token_hex(4)
+    ids = [create_customer(connection, f"{label}-{number}", "standard", 0) for number in range(customers)]
+    for customer_id in ids:
+        movements.grant(connection, customer_id, 10**9, 0)
+    orders = (
+        Order(ids[number % customers], f"{label}-{number}", b"", LONGEST, None, runs_by_itself=True)
+        for number in range(streams)
+    )
+    return [order_job(connection, order, offer, 0, FAR_MS)[0] for order in orders]
 
 
 def _delivery(job: JobRecord, index: int) -> Delivery:

@@ -68,7 +68,7 @@ def test_the_sdk_is_measured_against_bare_httpx_on_a_real_gateway() -> None:
 
 
 def test_charges_are_measured_on_both_stores() -> None:
-    for row in ledger.measure(rounds=1, seconds=0.2):
+    for row in ledger.measure(rounds=1, seconds=0.1, streams=4):
         assert all(number(rate) > 0 for rate in row[1:5])
         least = min(number(row.one_customer), number(row.many_customers))
         assert number(row.ratio) == pytest.approx(least / number(row.raw_commits), abs=0.01)

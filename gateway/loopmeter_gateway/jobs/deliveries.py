@@ -80,6 +80,8 @@ class Deliveries:
         while self._waiting:
             group = [self._waiting.popleft() for _ in range(min(GROUP_MAX, len(self._waiting)))]
             group = [(delivery, done) for delivery, done in group if not done.cancelled()]
+            if not group:
+                continue
             asked = [delivery for delivery, _ in group]
             try:
                 outcomes = await self.database.write(partial(deliver_chunks, deliveries=asked))
