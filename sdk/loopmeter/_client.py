@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 from loopmeter import _core, _flows, _orders
@@ -280,13 +281,7 @@ class Loops:
         if kept is not None:
             return kept
         try:
-            with self.stream(
-                request,
-                quote=quote,
-                quote_id=quote_id,
-                idempotency_key=idempotency_key,
-                max_tokens=max_tokens,
-            ) as stream:
+            with self._ordered(request, quote, quote_id, idempotency_key, max_tokens, False) as stream:
                 loop = stream.collect(on_chunk)
         except LoopmeterError as error:
             rescued = self._shelf.rescue(request, error, fallback)
@@ -305,6 +300,7 @@ class Loops:
         idempotency_key: str | None = None,
         max_tokens: int | None = None,
         detach: bool = False,
+        fallback: str | None = None,
         **options: Unpack[LoopOptions],
     ) -> LoopStream:
         """Make a loop and take its chunks as they come. Nothing is sent before the stream is entered or iterated.
@@ -313,15 +309,34 @@ class Loops:
         makes or charges a second loop; by default one is made per call. ``max_tokens`` (default: the client's)
         raises ``BudgetExceeded`` before anything is held. ``detach`` leaves the job running when the stream is left.
 
+        With a pack, a stream that finds no gateway or no tokens before its first chunk gives the chunks of the pack's
+        loop for the same request, else of the one named ``fallback`` (``name`` or ``name.stem``), instead of the
+        error. ``stream.source`` says which it was, ``stream.reason`` why.
+
         Raises:
             InvalidRequest: a field is wrong, found before anything is sent.
-            ValueError: ``quote`` and ``quote_id`` together, or ``quote_id`` with ``max_tokens``.
+            ValueError: ``quote`` and ``quote_id`` together, or ``quote_id`` with ``max_tokens``, or a ``fallback`` that
+                the pack has not.
         """
-        limits = self._options if max_tokens is None else replace(self._options, max_tokens=max_tokens)
+        self._shelf.check(fallback)
         request = _core.loop_request(prompt, options)
+        rescue = partial(self._shelf.rescue, request, fallback=fallback)
+        return self._ordered(request, quote, quote_id, idempotency_key, max_tokens, detach, rescue)
+
+    def _ordered(
+        self,
+        request: LoopRequest,
+        quote: Quote | None,
+        quote_id: str | None,
+        idempotency_key: str | None,
+        max_tokens: int | None,
+        detach: bool,
+        rescue: Callable[[LoopmeterError], Loop | None] | None = None,
+    ) -> LoopStream:
+        limits = self._options if max_tokens is None else replace(self._options, max_tokens=max_tokens)
         order = _orders.Order.new(request, quote, quote_id, idempotency_key, limits)
         session = _flows.StreamSession(self._options.policy, order=order)
-        return LoopStream(self, self._runner(), self._clock, session, detach)
+        return LoopStream(self, self._runner(), self._clock, session, detach, rescue)
 
     def resume(self, job_id: str, *, from_index: int = 0, detach: bool = False) -> LoopStream:
         """Take the chunks of a job from ``from_index`` on; free for those that are charged already."""
