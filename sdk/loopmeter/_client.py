@@ -165,19 +165,21 @@ class Loopmeter:
         max_tokens: int | None = None,
         buffer_chunks: int = 4,
         session: str | None = None,
+        fallback: str | None = None,
         **options: Unpack[LiveOptions],
     ) -> LiveSession:
         """An endless piece that is steered while it plays. Nothing is sent before the session is entered or iterated.
 
         ``prompts`` (texts with weights) may stand in place of ``prompt``. ``max_tokens`` (default: the client's) ends
         the session before it costs more, as does what is left of the client's budget. ``buffer_chunks`` chunks may be
-        on their way: fewer make changes heard sooner. ``session`` names the intent, as an idempotency key does. Needs
-        ``pip install 'loopmeter[live]'``.
+        on their way: fewer make changes heard sooner. ``session`` names the intent, as an idempotency key does.
+        ``fallback`` names a loop of the client's pack (``name`` or ``name.stem``) that plays on, round and round, where
+        no gateway or no tokens are left; a ``LiveFallback`` event says so. Needs ``pip install 'loopmeter[live]'``.
 
         Raises:
             InvalidRequest: a field is wrong, found before anything is sent.
-            ValueError: ``prompt`` beside ``prompts``.
-            BudgetExceeded: nothing is left of the budget.
+            ValueError: ``prompt`` beside ``prompts``, or a ``fallback`` that the pack has not.
+            BudgetExceeded: nothing is left of the budget, and there is no ``fallback``.
         """
         from loopmeter._live import LiveSession  # Loaded late, for the import time, as all of live is.
         from loopmeter._live_core import live_start
@@ -185,13 +187,18 @@ class Loopmeter:
 
         limit = max_tokens if max_tokens is not None else self._options.max_tokens
         budget = self._options.budget
+        self._shelf.check(fallback)
+        spent = None
         if budget is not None:
             limit = min(budget.left, budget.left if limit is None else limit)
             if limit == 0:
-                raise BudgetExceeded(1, 0, budget=budget.tokens)
-        start = live_start(prompt, options, limit, buffer_chunks, session)
+                spent = BudgetExceeded(1, 0, budget=budget.tokens)
+                if fallback is None:
+                    raise spent
+        start = live_start(prompt, options, limit or None if spent is not None else limit, buffer_chunks, session)
         transport = self._live_transport or WebsocketTransport(*self._live_settings)
-        return LiveSession(transport, self._clock, self._options.policy, start, budget)
+        rescue = partial(self._shelf.spare, fallback) if fallback is not None else None
+        return LiveSession(transport, self._clock, self._options.policy, start, budget, rescue, spent)
 
     def balance(self) -> Balance:
         """The tokens of this key's customer."""
