@@ -17,7 +17,7 @@ _WORDS = (
     (r"\b_async_(?=[a-z])", "_"),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
-    (r"\bimport Awaitable, ", "import "),
+    (r"\bAwaitable, ", ""),
     (r"\bAwaitable\[([^\[\]]*)\]", r"\1"),
     (r"\b__a(enter|exit|next|iter)__", r"__\1__"),
     (r"\baclose\b", "close"),
