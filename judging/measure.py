@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from judging.audio import Made, Version, read
+from judging.audio import Made, read
+from judging.loops import Version
 from judging.onsets import BANDS, VELOCITY_MIN, Heard, asked_ms, delay_of, hear, pre_echo_db
 from judging.pitch import in_scale_share, likeness, pitch_energy
 from judging.spectra import mel_distance_db
@@ -58,7 +59,7 @@ def measure(made: Made) -> dict[Version, Measures]:
         for version, figures in found.items():
             energy = pitch_energy(mono[version])
             figures.in_scale, figures.pitch_likeness = in_scale_share(energy, score), likeness(energy, truth)
-    if loop.kind == "drums":
+    if loop.kind in ("drums", "midi") and "drums" in score.timbres:
         _measure_hits(mono, score, found)
     return found
 

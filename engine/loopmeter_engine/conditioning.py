@@ -18,7 +18,7 @@ from torch import Tensor
 
 from loopmeter import LAYERS
 from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ
-from loopmeter_engine.planner.names import GENRES
+from loopmeter_engine.planner.names import GENRES, KIN
 from loopmeter_engine.score import DRUMS, FAMILIES, FX_KINDS, MACROS, TONAL_LAYERS, Score
 
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
@@ -238,8 +238,9 @@ def global_features(scores: Sequence[Score]) -> Tensor:
             timbre = score.timbres.get(layer)
             row += [0.0 if timbre is None else 2 * getattr(timbre, macro) - 1 for macro in MACROS]
         genre = [0.0] * GENRE_SLOTS
-        if score.genre in GENRES:
-            genre[GENRES.index(score.genre)] = 1.0
+        known = KIN.get(score.genre, score.genre)
+        if known in GENRES:
+            genre[GENRES.index(known)] = 1.0
         row += [*genre, math.log2(score.tempo_bpm / 120.0), score.beats_per_bar / 4 - 1]
         out[index] = torch.tensor(row)
     return out

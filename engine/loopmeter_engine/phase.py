@@ -8,10 +8,8 @@ Three steps per segment of spectral frames, each after a published method:
    semitones of a bass note, and a codec's magnitudes do not tell the place within it well enough to be in tune.
 2. Fast Griffin-Lim (Perraudin et al. 2013) on the segment, joined to what was already given out, with a few frames
    of look-ahead that are thrown away and solved again (real-time look-ahead, Zhu et al. 2007). Tuned bins stay tuned.
-3. A long window smears an attack over 46 ms. The short-window magnitudes know better: bands that sound before they
-   should are turned down to them. Where the score has a hit, it is known to the sample: what lies before it is turned
-   down, apart from what follows, to the level of the last short window that ends before it, and what follows may be
-   turned up.
+3. A long window smears an attack over 46 ms. The short-window magnitudes know better, and the score knows when hits
+   come: see ``attacks``.
 
 Segments end where blocks of latents end, however calls are cut, so any split of a stream gives equal samples.
 
@@ -27,35 +25,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from loopmeter_engine.attacks import COLA, PAST, SHORT_TAIL, AttackCleaner, mean_around, overlap_add
 from loopmeter_engine.conditioning import PITCH_MIN, PITCHES
 from loopmeter_engine.model.autoencoder import (
     LONG_BINS,
     LONG_FFT,
     LONG_HOP,
     SAMPLE_RATE_HZ,
-    SHORT_COLUMNS,
     SHORT_FFT,
     SHORT_HOP,
 )
 
 AHEAD = 4  # Spectral frames solved but not kept, at the end of a segment.
 _TAIL = LONG_FFT - LONG_HOP
-_SHORT_TAIL = SHORT_FFT - SHORT_HOP
-_COLA = 1.5  # Hann squared at 75 % overlap adds up to this.
 _LONG_START = (LONG_FFT - LONG_HOP) // 2  # Long frame i starts at sample 512 i - 768.
 LEAD_SAMPLES = (SHORT_FFT - SHORT_HOP) // 2  # Short frame j at 128 j - 192, and there the output begins.
 # With k long frames kept, sound is final to 512 k - 768, and cleaned to the last whole short window before that.
 LAG_SAMPLES = 1024  # Output so far is 512 k minus this many samples.
 _MOMENTUM = 0.97
-_LOW_BINS = 4  # 345 Hz of a short window.
-_PAST = 8  # Short frames remembered, to know the level before a hit.
-_BEFORE = 3  # Of these, as many before the last one count as well: the network smears a little, too.
-_ROOM_LOW, _ROOM = 0.25, 0.5  # Differences of amplitude up to these are left alone: noise is never the same twice.
-_QUIETEST, _QUIETEST_BEFORE_HIT = 0.05, 0.01
-_LOUDEST_AFTER_HIT = 2.5
-_AFTER_SAMPLES = 2500  # 57 ms, about a long window.
-HITS_APART = 662  # Samples, 15 ms: hits of a guide lie further apart than a short window.
-_EDGE = 8  # Samples: a hit nearer than this to the edge of a short window, where the window is silent, splits nothing.
 _TUNED_BINS = 48  # 1 kHz of a long window: above, a bin is less than half a semitone.
 _TUNING_REACH = 0.75  # In bins: how far a peak may lie from a partial and be taken for it.
 
@@ -99,17 +86,13 @@ class Vocoder(nn.Module):
     """Turns magnitudes of ``channels`` (mid, or mid and side) into samples. No weights."""
 
     window: Tensor
-    short_window: Tensor
 
     def __init__(self, iterations: int = 12) -> None:
         super().__init__()
         self.iterations = iterations
+        self.attacks = AttackCleaner()
         self.register_buffer("window", torch.hann_window(LONG_FFT), persistent=False)
-        self.register_buffer("short_window", torch.hann_window(SHORT_FFT), persistent=False)
         self.register_buffer("partials", _partials(), persistent=False)
-        room = torch.full((SHORT_FFT // 2 + 1,), _ROOM)
-        room[:_LOW_BINS] = _ROOM_LOW
-        self.register_buffer("room", room, persistent=False)
         self.register_buffer("signs", 1.0 - 2.0 * (torch.arange(LONG_BINS) % 2), persistent=False)
 
     def init_state(self, channels: int, device: torch.device | None = None) -> PhaseState:
@@ -121,10 +104,10 @@ class Vocoder(nn.Module):
             nothing(channels, _TAIL),
             nothing(channels, 0, LONG_BINS),
             nothing(0, SHORT_FFT // 2 + 1),
-            nothing(_PAST, SHORT_FFT // 2 + 1),
+            nothing(PAST, SHORT_FFT // 2 + 1),
             torch.zeros(0, PITCHES, dtype=torch.bool, device=device),
             nothing(channels, 0),
-            nothing(channels, _SHORT_TAIL),
+            nothing(channels, SHORT_TAIL),
             0,
             _LONG_START - LEAD_SAMPLES,
         )
@@ -161,9 +144,9 @@ class Vocoder(nn.Module):
         sound = torch.cat([state.sound, kept[:, state.dropped :]], 1)
         dropped = max(0, state.dropped - kept.shape[1])
         given = max(0, LONG_HOP * state.kept - LAG_SAMPLES)
-        clean, short_tail = self._clean_attacks(sound, short, state.past, guide.hits - given, state.short_tail)
+        clean, short_tail = self.attacks.clean(sound, short, state.past, guide.hits - given, state.short_tail)
         used, ready = clean.shape[1] // SHORT_HOP, clean.shape[1]
-        past = torch.cat([state.past, short[:used]])[-_PAST:]
+        past = torch.cat([state.past, short[:used]])[-PAST:]
         rest = (long[:, segment:], short[used:], past, notes[segment:], sound[:, ready:], short_tail)
         return clean, PhaseState(phase, tail, *rest, state.kept + segment, dropped)
 
@@ -195,7 +178,7 @@ class Vocoder(nn.Module):
         locked[..., :_TUNED_BINS] = torch.where(near, sung, locked[..., :_TUNED_BINS])
         noise = torch.rand(channels, count, LONG_BINS, generator=generator).to(long.device) * 2 * math.pi
         past = torch.cat([long[:, :1], long[:, :-1]], 1)
-        loud = long.gather(-1, owner) > 2 * _mean_around(long, 33)  # Over the floor around.
+        loud = long.gather(-1, owner) > 2 * mean_around(long, 33)  # Over the floor around.
         steady = (long < 2.0 * past + 1e-3) & loud
         tuned = near & loud[..., :_TUNED_BINS]
         steady[..., :_TUNED_BINS] |= tuned
@@ -217,13 +200,13 @@ class Vocoder(nn.Module):
         """Griffin-Lim over the frames of a segment; samples (c, 512 segment) and the tail of their windows."""
         count = long.shape[1]
         samples = LONG_HOP * (count - 1) + LONG_FFT
-        weight = _overlap_add((self.window * self.window).expand(1, count, LONG_FFT), LONG_HOP)
-        weight = torch.cat([torch.full((1, _TAIL), _COLA, device=long.device), weight[:, _TAIL:]], 1).clamp(min=0.05)
+        weight = overlap_add((self.window * self.window).expand(1, count, LONG_FFT), LONG_HOP)
+        weight = torch.cat([torch.full((1, _TAIL), COLA, device=long.device), weight[:, _TAIL:]], 1).clamp(min=0.05)
         spectrum, before = long * guess, torch.zeros_like(guess)
         sung = spectrum[..., :_TUNED_BINS]
         for turn in range(self.iterations + 1):
             frames = torch.fft.irfft(spectrum, LONG_FFT) * self.window
-            sound = _overlap_add(frames, LONG_HOP)
+            sound = overlap_add(frames, LONG_HOP)
             sound = torch.cat([sound[:, :_TAIL] + tail, sound[:, _TAIL:]], 1) / weight
             if turn == self.iterations:
                 break
@@ -233,57 +216,9 @@ class Vocoder(nn.Module):
             before = found
             spectrum[..., :_TUNED_BINS] = torch.where(tuned, sung, spectrum[..., :_TUNED_BINS])
         ready = LONG_HOP * segment
-        after = _overlap_add(frames[:, :segment], LONG_HOP)
+        after = overlap_add(frames[:, :segment], LONG_HOP)
         after = torch.cat([after[:, :_TAIL] + tail, after[:, _TAIL:]], 1)
-        return after[:, :ready] / _COLA, after[:, ready : ready + _TAIL]
-
-    def _clean_attacks(
-        self, sound: Tensor, short: Tensor, past: Tensor, hits: Tensor, tail: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Turn bands down to what the short windows allow. Gives the samples that are clean, and their tail.
-
-        ``sound`` starts where the next short frame does, and ``hits`` count from there. Only mid is measured; side gets
-        the same gains.
-        """
-        count = max(0, min(len(short), (sound.shape[1] - SHORT_FFT) // SHORT_HOP + 1))
-        count -= count % SHORT_COLUMNS
-        if count == 0:
-            return sound[:, :0], tail
-        frames = sound.unfold(1, SHORT_FFT, SHORT_HOP)[:, :count] * self.short_window
-        rows, before, asked = self._before_hits(count, torch.cat([past, short[:count]]).square(), hits)
-        early = frames[:, rows] * before
-        frames[:, rows] -= early
-        spectrum = torch.fft.rfft(torch.cat([frames, early], 1))
-        found = spectrum[0].abs().square()
-        wanted = _missing(short[:count].square(), found[:count])
-        gain = (wanted / self.get_buffer("room")).clamp(_QUIETEST, 1)
-        raised = torch.maximum(gain, wanted).clamp(max=_LOUDEST_AFTER_HIT)
-        gain = torch.where(_after_hits(hits, count)[:, None], raised, gain)
-        gain = torch.cat([gain, _missing(asked, found[count:]).clamp(_QUIETEST_BEFORE_HIT, 1)])
-        windows = torch.fft.irfft(spectrum * gain, SHORT_FFT) * self.short_window
-        windows[:, rows] = torch.where(before, windows[:, count:], windows[:, rows])
-        total = _overlap_add(windows[:, :count], SHORT_HOP)
-        total = torch.cat([total[:, :_SHORT_TAIL] + tail, total[:, _SHORT_TAIL:]], 1)
-        ready = count * SHORT_HOP
-        return total[:, :ready] / _COLA, total[:, ready : ready + _SHORT_TAIL]
-
-    def _before_hits(self, count: int, asked: Tensor, hits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The frames (r,) that a hit falls into, which of their samples lie before it (r, 512), and the power (r, 257)
-        that these may have.
-
-        ``asked`` (8 + count, 257): power of the frames and of those before.
-        """
-        begins = torch.arange(count, device=hits.device) * SHORT_HOP
-        first = torch.searchsorted(hits, begins + _EDGE)
-        offset = F.pad(hits, (0, 1), value=2**62)[first] - begins
-        rows = torch.nonzero(offset < SHORT_FFT - _EDGE).flatten()
-        offset = offset[rows]
-        before = torch.arange(SHORT_FFT, device=hits.device) < offset[:, None]
-        power = self.short_window.square()
-        share = (power * before).sum(1) / power.sum()
-        last = _PAST + rows - -(-(SHORT_FFT - offset) // SHORT_HOP)  # The last frame that ends before the hit.
-        quiet = torch.stack([asked[last - back] for back in range(_BEFORE + 1)]).amin(0)
-        return rows, before, quiet * share[:, None]
+        return after[:, :ready] / COLA, after[:, ready : ready + _TAIL]
 
 
 def _partials() -> Tensor:
@@ -293,41 +228,11 @@ def _partials() -> Tensor:
     return (torch.arange(_TUNED_BINS) / lowest).round().clamp(min=1) * lowest
 
 
-def _mean_around(values: Tensor, width: int) -> Tensor:
-    """The mean over ``width`` neighbours along the last axis, fewer at its ends.
-
-    By running sums, which take a tenth of a pooling layer's time; in float64, since weak bins follow loud ones.
-    """
-    ones = torch.ones(values.shape[-1], device=values.device)
-    sums = [F.pad(each.double(), (width // 2 + 1, width // 2)).cumsum(-1) for each in (values, ones)]
-    total, count = (each[..., width:] - each[..., :-width] for each in sums)
-    return (total / count).float()
-
-
 def _with_magnitude(magnitude: Tensor, spectrum: Tensor) -> Tensor:
     """The phases of a spectrum with other magnitudes. By hand, since ``abs`` of complex numbers takes twice as long."""
     real, imaginary = spectrum.real.contiguous(), spectrum.imag.contiguous()
     scale = (real * real).addcmul_(imaginary, imaginary).clamp_(min=1e-18).rsqrt_().mul_(magnitude)
     return torch.complex(real * scale, imaginary * scale)
-
-
-def _missing(asked: Tensor, found: Tensor) -> Tensor:
-    """By how much amplitude would have to rise, (n, 257), for power ``found`` to become power ``asked``.
-
-    Averaged over 15 bins. In the lowest bins, where a window holds too few periods, magnitude hangs on phase: they
-    count as one band.
-    """
-    low = [power[:, :_LOW_BINS].mean(1, keepdim=True).expand(-1, _LOW_BINS) for power in (asked, found)]
-    high = [_mean_around(power[:, _LOW_BINS:], 15) for power in (asked, found)]
-    asked, found = (torch.cat(parts, 1) for parts in zip(low, high, strict=True))
-    return ((asked + 1e-6) / (found + 1e-6)).sqrt()
-
-
-def _after_hits(hits: Tensor, count: int) -> Tensor:
-    """Which of ``count`` short frames hold a hit or begin soon after one."""
-    begins = torch.arange(count, device=hits.device) * SHORT_HOP
-    last = torch.searchsorted(hits, begins + SHORT_FFT - _EDGE)
-    return begins - F.pad(hits, (1, 0), value=-(2**62))[last] < _AFTER_SAMPLES
 
 
 def _nearest_peak(peak: Tensor, long: Tensor) -> Tensor:
@@ -337,13 +242,3 @@ def _nearest_peak(peak: Tensor, long: Tensor) -> Tensor:
     above = -(torch.where(peak, -bins, -20_000).flip(-1).cummax(-1).values.flip(-1))
     nearest = torch.where(bins - below <= above - bins, below, above)
     return torch.where((nearest >= 0) & (nearest < LONG_BINS), nearest, bins)
-
-
-def _overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """(c, n, size) -> (c, hop (n - 1) + size); ``hop`` divides ``size``."""
-    channels, count, size = frames.shape
-    parts = frames.reshape(channels, count, size // hop, hop)
-    out = frames.new_zeros(channels, count + size // hop - 1, hop)
-    for shift in range(size // hop):
-        out[:, shift : shift + count] += parts[:, :, shift]
-    return out.flatten(1)

@@ -8,6 +8,8 @@ it does outside of its connection must not matter. ``stores/`` has the two store
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
@@ -23,6 +25,9 @@ __all__ = ["Database", "Work", "create_tables", "insert_if_new", "look", "once",
 
 _Result = TypeVar("_Result")
 Work = Callable[[Connection], _Result]
+
+
+_loops_with_databases: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
 
 
 class Store(Protocol):
@@ -51,11 +56,15 @@ class Database:
     async def start(self) -> None:
         """Create or change the tables and begin to accept work. Raises ``ValueError`` as ``bring_up_to_date``."""
         self._loop = asyncio.get_running_loop()
+        _loops_with_databases[self._loop] = _loops_with_databases.get(self._loop, 0) + 1
         await self._store.start()
 
     async def stop(self) -> None:
         """Commit what is queued, then close."""
         await self._store.stop()
+        if self._loop is not None:
+            _loops_with_databases[self._loop] -= 1
+            self._loop = None
 
     async def read(self, work: Work[_Result]) -> _Result:
         """The result of ``work`` on one consistent view of the database. It must not write."""
@@ -91,7 +100,13 @@ def look(url: str, work: Work[_Result]) -> _Result:
 
 
 def _apart(url: str, use: Callable[[Database], Coroutine[Any, Any, _Result]]) -> _Result:
-    """Use a database in a thread of its own, because the caller's may run an event loop already."""
+    """Use a database in a thread of its own, because the caller's may run an event loop already.
+
+    Not one that has a database open: its transactions could not go on, and this one may have to wait for them.
+    """
+    with contextlib.suppress(RuntimeError):  # There is none, which is best.
+        here = asyncio.get_running_loop()
+        assert not _loops_with_databases.get(here), "expected a thread without an open database: use asyncio.to_thread"
 
     async def run() -> _Result:
         database = Database(url)

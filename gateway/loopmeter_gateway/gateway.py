@@ -22,12 +22,14 @@ from sqlalchemy import Connection
 
 from loopmeter import ChunkReceived, KeepAlive, LoopRequest, PlanInfo, PriceBook, Quote, StreamEnded
 from loopmeter_engine.contract import Engine, ScoreSheet
+from loopmeter_gateway import shared_limits
 from loopmeter_gateway.accounts import keys
 from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.clock import Clock, to_ms
 from loopmeter_gateway.database import Database
 from loopmeter_gateway.jobs import owners, records, scores
 from loopmeter_gateway.jobs.chunk_store import open_chunk_store
+from loopmeter_gateway.jobs.deliveries import Deliveries, Delivery
 from loopmeter_gateway.jobs.kept_chunks import KeptChunks
 from loopmeter_gateway.jobs.live import LiveJob
 from loopmeter_gateway.jobs.queue import LeaseQueue
@@ -40,6 +42,8 @@ from loopmeter_gateway.money import allowances, ledger, quotes
 from loopmeter_gateway.money.books import Books
 from loopmeter_gateway.money.price_book import find_plan
 from loopmeter_gateway.money.quotes import Offer
+from loopmeter_gateway.money.targets import parse_target
+from loopmeter_gateway.money.usage_sender import UsageSender
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.settings import Settings
 from loopmeter_gateway.tracing import span
@@ -58,6 +62,11 @@ class Gateway:
         self.clock = clock
         self.books = Books(settings.price_book)
         self.database = Database(settings.db)
+        self._deliveries = Deliveries(self.database)
+        self._usage = None
+        if settings.usage_target:
+            named = parse_target(settings.usage_target, settings.usage_token)
+            self._usage = UsageSender(self.database, *named, self.now_ms)
         self.chunks = KeptChunks(open_chunk_store(settings.chunks, settings.data), self.database)
         self.live_jobs: dict[str, LiveJob] = {}
         self.keys_used: dict[str, int] = {}  # and when, until the next sweep writes it down
@@ -96,6 +105,8 @@ class Gateway:
         await self._take_up_orphans(alone=not self.database.shared)
         self._worker.start()
         self._keep(self._sweep_on())
+        if self._usage is not None:
+            self._keep(self._usage.run(self.id, self.settings.usage_every_s))
         self.ready = True
 
     def say_goodbye(self) -> None:
@@ -113,6 +124,7 @@ class Gateway:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._deliveries.stop()
         self._planner.shutdown()
         self.chunks.close()
         if self.database.shared:
@@ -229,16 +241,12 @@ class Gateway:
 
     async def _deliver_first(self, live: LiveJob) -> None:
         chunk, now_ms, began_s = live.ahead[0], self.now_ms(), time.perf_counter()
-
-        def deliver(connection: Connection) -> tuple[JobRecord, ChunkReceived | None]:
-            if self.database.shared:
-                owners.check_owner(connection, live.record.id, self.id)
-            return live.deliver(connection, chunk, now_ms, now_ms + self.hold_ttl_ms)
-
+        owner = self.id if self.database.shared else None
+        delivery = Delivery(live.record, chunk, owner, now_ms, now_ms + self.hold_ttl_ms)
         try:
             with span("deliver", job_id=live.record.id, chunk=chunk.index):
                 await self.chunks.put(live.record, chunk)
-                record, live.latest = await self.database.write(deliver)
+                record, live.latest = await live.deliver(self._deliveries, delivery)
             if live.latest is not None:
                 self.metrics.delivered(live.kind, live.latest.meter, time.perf_counter() - began_s)
             live.ahead.popleft()
@@ -317,6 +325,7 @@ class Gateway:
         await self._keep_accounts()
         if self.database.shared:
             await self._take_up_orphans(alone=False)
+            await self._count_together()
         await self.sessions.sweep()
         oldest = self.clock.now() - timedelta(seconds=self.settings.grace_s)
         for live in list(self.live_jobs.values()):
@@ -342,6 +351,12 @@ class Gateway:
             used, self.keys_used = self.keys_used, {}
             await self.database.write(lambda connection: keys.note_use(connection, used))
 
+    async def _count_together(self) -> None:
+        """Tell the other gateways how many requests there were, and hear of theirs."""
+        if paid := self.limiter.report():
+            now_ms = self.now_ms()
+            self.limiter.learn(await self.database.write(lambda c: shared_limits.exchange(c, paid, now_ms)))
+
     async def _take_up_orphans(self, *, alone: bool) -> None:
         """Say that this gateway lives, and take up the jobs that nobody makes: all, if it is ``alone``."""
         now_ms = self.now_ms()
@@ -366,6 +381,7 @@ class Gateway:
                     before_ms = self.now_ms() - QUOTES_KEPT_S * 1000
                     await self.database.write(partial(quotes.forget_quotes, before_ms=before_ms))
                     await self.database.write(partial(keys.forget_client_tokens, before_ms=before_ms))
+                    await self.database.write(partial(shared_limits.forget, now_ms=self.now_ms()))
                     await self.chunks.forget(self.clock.now() - timedelta(days=self.settings.chunk_days))
                     forget_at = self.clock.now() + timedelta(hours=1)
             # A full disk now may be a free one later. The sweeper must outlive what it cannot do today.

@@ -1,4 +1,4 @@
-"""How many requests a key may make. Pure but for its clock; per process: several gateways each count their own.
+"""How many requests a key may make. Pure but for its clock; ``shared_limits.py`` keeps several gateways in step.
 
 The generic cell rate algorithm: each request pays ``window / limit`` seconds, and up to a window may be paid ahead. So
 a whole minute's requests may come at once, then they come evenly, and the time until the next one is known exactly.
@@ -34,11 +34,15 @@ class Allowance:
 
 
 class RateLimiter:
-    """Counts requests by key. Keys that have everything left are forgotten first."""
+    """Counts requests by key. Keys that have everything left are forgotten first.
+
+    ``unreported`` is what was paid here since ``report`` was last asked, in milliseconds, by key.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._paid_until_ms: OrderedDict[str, float] = OrderedDict()
+        self.unreported: dict[str, float] = {}
 
     def take(self, key_id: str, limit: int) -> Allowance:
         """Count one request of a key that may make ``limit`` in a window. A refused request does not count."""
@@ -48,9 +52,23 @@ class RateLimiter:
         over_ms = paid_ms - now_ms - window_ms
         if over_ms > 1e-6:
             return Allowance(limit, 0, math.ceil(over_ms / 1000), math.ceil(over_ms / 1000))
+        self._remember(key_id, paid_ms)
+        self.unreported[key_id] = self.unreported.get(key_id, 0.0) + price_ms
+        remaining = int((window_ms - (paid_ms - now_ms)) / price_ms + 1e-9)
+        return Allowance(limit, remaining, math.ceil((paid_ms - now_ms) / 1000))
+
+    def report(self) -> dict[str, float]:
+        """What was paid since the last report, to be told to the other gateways."""
+        reported, self.unreported = self.unreported, {}
+        return reported
+
+    def learn(self, paid_until_ms: dict[str, float]) -> None:
+        """Take until when keys have paid at all gateways together, what this one reported included."""
+        for key_id, paid_ms in paid_until_ms.items():
+            self._remember(key_id, paid_ms + self.unreported.get(key_id, 0.0))
+
+    def _remember(self, key_id: str, paid_ms: float) -> None:
         self._paid_until_ms[key_id] = paid_ms
         self._paid_until_ms.move_to_end(key_id)
         if len(self._paid_until_ms) > KEYS_MAX:
-            self._paid_until_ms.popitem(last=False)
-        remaining = int((window_ms - (paid_ms - now_ms)) / price_ms + 1e-9)
-        return Allowance(limit, remaining, math.ceil((paid_ms - now_ms) / 1000))
+            self.unreported.pop(self._paid_until_ms.popitem(last=False)[0], None)

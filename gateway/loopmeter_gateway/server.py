@@ -33,6 +33,8 @@ def serve(
     price_book: str = "standard",
     chunks: str = "",
     deadline_s: float | None = None,
+    usage_target: str = "",
+    usage_token: str = "",
 ) -> None:
     """Serve until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready; port 0 takes a free one.
 
@@ -40,11 +42,11 @@ def serve(
 
     Raises:
         EngineUnavailable: no engine of that name can be loaded.
-        ValueError: the database address or its content cannot be used, or there is no such price book.
+        ValueError: the database address or its content cannot be used, or there is no such price book or usage target.
         OSError: the address cannot be listened on.
     """
     set_up_logs()
-    settings = Settings(db=db, price_book=price_book, chunks=chunks)
+    settings = Settings(db=db, price_book=price_book, chunks=chunks, usage_target=usage_target, usage_token=usage_token)
     if data is not None:
         settings = replace(settings, data=data)
     serve_engine(open_engine(engine, deadline_s or DEADLINE_S), settings, host, port)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -15,6 +15,7 @@ class Settings:
     ahead of the reader. ``cache_bytes_max``: encoded files kept under ``data``, oldest dropped first.
     ``chunks``: the store of delivered sound (see ``open_chunk_store``), which is kept for ``chunk_days``.
     ``ageing_s``: how much waiting is worth one level of priority. ``queue_jobs_max``: more waiting jobs are refused.
+    ``usage_target``: the billing system that is sent the outbox every ``usage_every_s`` (see ``parse_target``).
     ``live_pause_s``: how long a live session may be paused. ``price_book``: a shipped one, or one that is in force.
     """
 
@@ -34,3 +35,6 @@ class Settings:
     queue_jobs_max: int = 1000
     chunks: str = ""
     chunk_days: int = 30
+    usage_target: str = ""
+    usage_token: str = field(default="", repr=False)
+    usage_every_s: float = 30.0

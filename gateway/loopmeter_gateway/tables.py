@@ -275,6 +275,14 @@ gateways = Table(
     Column("seen_at_ms", BigInteger, nullable=False),
 )
 
+# Until when the requests of a key are paid for, at all gateways together; see ``shared_limits.py``.
+request_rates = Table(
+    "request_rates",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("paid_until_ms", Float(53), nullable=False),
+)
+
 
 def append_only(table: str) -> dict[str, list[str]]:
     """The statements, by dialect, that make the database itself refuse to change or delete rows of a table."""

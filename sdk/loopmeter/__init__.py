@@ -127,6 +127,18 @@ if TYPE_CHECKING:
         LiveTransport,
         WebsocketTransport,
     )
+    from loopmeter._material import (
+        MIDI_BASE64_MAX,
+        SOUND_BASE64_MAX,
+        Notes,
+        Sound,
+        accompany_loop,
+        continue_loop,
+        midi_base64,
+        repaint_loop,
+        sound_base64,
+        vary_loop,
+    )
 
 __all__ = [
     "CHUNKS_MEDIA_TYPE",
@@ -135,6 +147,8 @@ __all__ = [
     "LAYERS",
     "LIVE_CREDIT_MAX",
     "LIVE_PATH",
+    "MIDI_BASE64_MAX",
+    "SOUND_BASE64_MAX",
     "APIError",
     "AnswerUnreadable",
     "AsyncClock",
@@ -215,6 +229,7 @@ __all__ = [
     "ModelInfo",
     "ModelPage",
     "NotFound",
+    "Notes",
     "PeakWindow",
     "PlanInfo",
     "Preview",
@@ -234,6 +249,7 @@ __all__ = [
     "ServerError",
     "ServerMessage",
     "Solver",
+    "Sound",
     "StreamEnded",
     "StreamInterrupted",
     "StreamStarted",
@@ -244,21 +260,28 @@ __all__ = [
     "UsageEntry",
     "UsagePage",
     "WebsocketTransport",
+    "accompany_loop",
+    "continue_loop",
     "decode_chunk_record",
     "encode_chunk_event",
     "encode_live",
+    "midi_base64",
     "parse_client_message",
     "parse_server_message",
     "pcm_array",
     "pcm_floats",
+    "repaint_loop",
     "request_sha256",
+    "sound_base64",
+    "vary_loop",
     "wav_bytes",
     "wav_header",
     "wav_padding",
     "write_wav",
 ]
 
-# Live sessions and the cache are loaded when one of their names is first used: they would add a third to the import.
+# Live sessions, the cache and what sends sound are loaded when one of their names is first used: together they would
+# add a third to the import.
 _LATE = {
     "AsyncLiveSession": "_async_live",
     "CachedLoop": "_cache",
@@ -303,6 +326,16 @@ _LATE = {
     "LiveSocket": "_live_transport",
     "LiveTransport": "_live_transport",
     "WebsocketTransport": "_live_transport",
+    "MIDI_BASE64_MAX": "_material",
+    "SOUND_BASE64_MAX": "_material",
+    "Notes": "_material",
+    "Sound": "_material",
+    "accompany_loop": "_material",
+    "continue_loop": "_material",
+    "midi_base64": "_material",
+    "repaint_loop": "_material",
+    "sound_base64": "_material",
+    "vary_loop": "_material",
 }
 
 

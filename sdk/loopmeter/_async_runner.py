@@ -58,9 +58,9 @@ class AsyncRunner:
             case _flows.Open(request):
                 await self.aclose()
                 self._body = await self._open(request)
-            case _flows.Read():
+            case _flows.Read(bytes_min):
                 assert self._body is not None
-                return await self._body.read()
+                return await _read_on(self._body, bytes_min)
             case _flows.Close():
                 await self.aclose()
             case _flows.Sleep(seconds, reason):
@@ -114,6 +114,14 @@ class AsyncRunner:
         if self._body is not None:
             await self._body.aclose()
             self._body = None
+
+
+async def _read_on(response: AsyncOpenResponse, bytes_min: int) -> list[bytes]:
+    pieces: list[bytes] = []
+    while bytes_min > 0 and (piece := await response.read()):
+        pieces.append(piece)
+        bytes_min -= len(piece)
+    return pieces
 
 
 async def _read_whole(response: AsyncOpenResponse) -> HttpResponse:

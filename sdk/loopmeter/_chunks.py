@@ -193,6 +193,16 @@ class ChunkDecoder:
         """Whether the ended record has been given."""
         return self._state is _State.DONE
 
+    @property
+    def bytes_missing(self) -> int:
+        """How many more bytes it takes, at least, until ``next_event`` can say more; 1 if that is not known."""
+        size = _HEADER.size
+        if self._state is _State.PREAMBLE:
+            size += len(_PREAMBLE)
+        elif len(self._buffer) >= size:
+            size += min(_HEADER.unpack_from(self._buffer)[1], RECORD_BYTES_MAX)
+        return max(1, size - len(self._buffer))
+
     def receive(self, data: bytes) -> None:
         """Add bytes; ``events`` gives what they complete."""
         if self._error is None:  # Behind an error nothing is read any more.

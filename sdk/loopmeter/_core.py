@@ -253,7 +253,7 @@ def problem_of_validation(error: ValidationError) -> Problem:
         FieldProblem(
             field=".".join(str(part) for part in detail["loc"]) or "body",
             expected=_expected(detail["msg"]),
-            found="nothing" if detail["type"] == "missing" else repr(detail["input"])[:100],
+            found="nothing" if detail["type"] == "missing" else _found(detail["msg"], detail["input"])[:100],
         )
         for detail in error.errors(include_url=False, include_context=False)
     )
@@ -265,6 +265,11 @@ def problem_of_validation(error: ValidationError) -> Problem:
         detail=f"{len(fields)} field{'s are' if len(fields) > 1 else ' is'} wrong",
         errors=fields,
     )
+
+
+def _found(message: str, value: object) -> str:
+    """What our own validator says that it found, else the value."""
+    return message.partition(", found ")[2].partition("; ")[0] or repr(value)
 
 
 def _expected(message: str) -> str:

@@ -58,7 +58,9 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read on in the open body. Outcome: ``bytes``, empty at the end."""
+    """Read on in the open body, until ``bytes_min`` more are here. Outcome: ``list[bytes]``; less at the end only."""
+
+    bytes_min: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,9 @@ def send(request: HttpRequest) -> Flow[HttpResponse]:
     return outcome
 
 
-def read() -> Flow[bytes]:
-    outcome = yield Read()
-    assert isinstance(outcome, bytes)
+def read(bytes_min: int = 1) -> Flow[list[bytes]]:
+    outcome = yield Read(bytes_min)
+    assert isinstance(outcome, list)
     return outcome
 
 
@@ -229,10 +231,10 @@ class StreamSession:
             yield Open(self._request())
             self._decoder = ChunkDecoder()
         while (event := self._decoder.next_event()) is None:
-            data = yield from read()
-            if data:
-                self._decoder.receive(data)
-            else:
+            pieces = yield from read(self._decoder.bytes_missing)  # At once: an effect costs as much as a small read.
+            for piece in pieces:
+                self._decoder.receive(piece)
+            if not pieces:
                 self._decoder.receive_end()
         return event
 

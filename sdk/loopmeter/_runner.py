@@ -59,9 +59,9 @@ class Runner:
             case _flows.Open(request):
                 self.close()
                 self._body = self._open(request)
-            case _flows.Read():
+            case _flows.Read(bytes_min):
                 assert self._body is not None
-                return self._body.read()
+                return _read_on(self._body, bytes_min)
             case _flows.Close():
                 self.close()
             case _flows.Sleep(seconds, reason):
@@ -115,6 +115,14 @@ class Runner:
         if self._body is not None:
             self._body.close()
             self._body = None
+
+
+def _read_on(response: OpenResponse, bytes_min: int) -> list[bytes]:
+    pieces: list[bytes] = []
+    while bytes_min > 0 and (piece := response.read()):
+        pieces.append(piece)
+        bytes_min -= len(piece)
+    return pieces
 
 
 def _read_whole(response: OpenResponse) -> HttpResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from benchmarks import attention, clients, engine, sdk, table
+from benchmarks import attention, clients, engine, latents, ledger, sdk, table
 from scripts.bench import Part, machine, page
 
 from loopmeter_engine.fake import FakeEngine
@@ -42,6 +42,14 @@ def test_linear_attention_holds_less_than_softmax_over_the_whole() -> None:
     assert 0 < number(memory.linear) < number(memory.softmax)
 
 
+def test_latents_take_less_time_values_and_memory_than_samples() -> None:
+    duration, values, memory = latents.measure(length_s=0.75, rounds=1)
+
+    assert number(duration.samples) > 1
+    assert number(values.samples) == pytest.approx(64, rel=0.1)
+    assert 0 <= number(memory.latents) < number(memory.samples)
+
+
 def test_clients_wait_for_a_real_gateway_and_a_real_bridge() -> None:
     first_chunk, accepted, echo, ratio, late, beside = clients.measure("fake", loops=3, messages=5)
 
@@ -57,6 +65,13 @@ def test_the_sdk_is_measured_against_bare_httpx_on_a_real_gateway() -> None:
     for row in (made, stored, first_chunk, imported):
         assert number(row.bare) > 0 and number(row.sdk) > 0
     assert number(imported.sdk) > number(imported.bare)
+
+
+def test_charges_are_measured_on_both_stores() -> None:
+    for row in ledger.measure(rounds=1, seconds=0.2):
+        assert all(number(rate) > 0 for rate in row[1:5])
+        least = min(number(row.one_customer), number(row.many_customers))
+        assert number(row.ratio) == pytest.approx(least / number(row.raw_commits), abs=0.01)
 
 
 def test_the_page_has_every_table_and_names_the_machine() -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import subprocess
 import sys
+import tempfile
+from functools import cache
+from itertools import count
 from pathlib import Path
 
+from tests.gateway.conftest import Postgres
+
 from loopmeter_gateway import admin
+from loopmeter_gateway.money.price_book import shipped_toml
 
 PROGRAM = [sys.executable, "-c", "from loopmeter._cli import main; main()"]
 
@@ -18,17 +26,44 @@ def run_program(*arguments: str, env: dict[str, str] | None = None, cwd: Path | 
     ).stdout
 
 
-class GatewayProcess:
-    """Starts, is killed, and starts again on the same port and database."""
+def level_book() -> str:
+    """The shipped prices without peak hours, so that what a test pays does not depend on when it runs."""
+    text = shipped_toml("standard").replace('name = "standard"', 'name = "level"', 1)
+    return text[: text.index("[[peaks]]")] + text[text.index("[[plans]]") :]
 
-    def __init__(self, folder: Path, engine: str = "fake", *options: str) -> None:
+
+_databases = count()
+
+
+def new_database(folder: Path) -> str:
+    """The address of an empty database of the kind that ``LOOPMETER_TEST_STORE`` asks for; SQLite by default."""
+    if os.environ.get("LOOPMETER_TEST_STORE", "sqlite") == "sqlite":
+        return f"sqlite:///{folder}/gateway.db"
+    return _postgres().create(f"process_{next(_databases)}")
+
+
+@cache
+def _postgres() -> Postgres:
+    """A server for as long as this process lives. Not in a test's folder: its path may be too long for a socket."""
+    folder = tempfile.TemporaryDirectory(prefix="loopmeter-postgres-")
+    server = Postgres(Path(folder.name) / "data")
+    atexit.register(folder.cleanup)
+    atexit.register(server.stop)  # Which comes first: the last that was registered.
+    return server
+
+
+class GatewayProcess:
+    """Starts, is killed, and starts again on the same port and database. With ``level`` prices there are no peaks."""
+
+    def __init__(self, folder: Path, engine: str = "fake", *options: str, level: bool = False) -> None:
         self._folder = folder
         self._engine = engine
         self._options = options
         self._process: subprocess.Popen[str] | None = None
         self._log = folder / "gateway.log"
-        self.db = f"sqlite:///{folder}/gateway.db"
+        self.db = new_database(folder)
         self.url = ""
+        self._level = level
 
     def start(self) -> None:
         port = self.url.rpartition(":")[2] or "0"
@@ -43,6 +78,9 @@ class GatewayProcess:
             str(self._folder / "data"),
             *self._options,
         ]
+        if self._level:
+            admin.add_book(self.db, level_book())
+            options += ["--price-book", "level-1"]
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 [*PROGRAM, "serve", *options, *self._options], stdout=subprocess.PIPE, stderr=log, text=True

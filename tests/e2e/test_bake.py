@@ -47,7 +47,7 @@ prompt = "short bright flourish"
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    process = GatewayProcess(tmp_path_factory.mktemp("gateway"))
+    process = GatewayProcess(tmp_path_factory.mktemp("gateway"), level=True)
     process.start()
     try:
         yield process

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -20,7 +18,7 @@ Told = dict[str, object]
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    process = GatewayProcess(Path(tmp_path_factory.mktemp("gateway")))
+    process = GatewayProcess(Path(tmp_path_factory.mktemp("gateway")), level=True)
     process.start()
     yield process
     process.stop()
@@ -48,19 +46,7 @@ def told(answer: httpx.Response, *names: str) -> Told:
     body = json.loads(answer.content)
     kept = names if answer.status_code < 400 else ("code", "status")
     fields = [error["field"] for error in body.get("errors", [])]
-    return {"status": answer.status_code, "fields": fields} | {name: off_peak(answer, name) for name in kept}
-
-
-def off_peak(answer: httpx.Response, name: str) -> object:
-    """A field of the answer; a price without the surcharge of the hour, which the fake does not know."""
-    value = json.loads(answer.content)[name]
-    if name not in ("tokens", "tokens_quoted"):
-        return value
-    key = {"Authorization": answer.request.headers["Authorization"]}
-    book = httpx.get(answer.url.join("/v1/price-book"), headers=key, trust_env=False).json()
-    now = datetime.now(ZoneInfo(book["time_zone"])).strftime("%H:%M")
-    percents = [peak["percent"] for peak in book["peaks"] if peak["start"] <= now < peak["end"]]
-    return value * 100 // (100 + percents[0]) if percents else value
+    return {"status": answer.status_code, "fields": fields} | {name: body[name] for name in kept}
 
 
 QUOTE = ("tokens", "frames", "chunks", "sample_rate_hz", "channels", "bits", "request")

@@ -24,6 +24,7 @@ from loopmeter_engine.conditioning import (
     restrict,
 )
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ
+from loopmeter_engine.planner.names import GENRES, KIN
 from loopmeter_engine.score import DRUMS, TONAL_LAYERS
 
 _ROLL = len(TONAL_LAYERS) * PITCHES
@@ -116,3 +117,10 @@ def test_hits_are_found_in_every_round_but_not_on_the_seam() -> None:
 
 def test_a_loop_without_drums_has_no_hits() -> None:
     assert len(hit_samples(dataclasses.replace(SCORE, timbres={}), 0, 1_000_000, apart=662)) == 0
+
+
+@pytest.mark.parametrize("genre", KIN)
+def test_a_genre_that_came_after_the_weights_takes_the_place_of_its_kin(genre: str) -> None:
+    new, known = (global_features([dataclasses.replace(SCORE, genre=name)]) for name in (genre, KIN[genre]))
+    assert torch.equal(new, known)
+    assert KIN[genre] in GENRES and KIN[genre] not in KIN

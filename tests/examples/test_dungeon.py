@@ -36,7 +36,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
 
 def test_the_music_follows_a_walk_to_the_dragon_and_back(pack: Pack) -> None:
     """Played without a picture: sixty steps a second, each with its share of sound."""
-    pygame = pytest.importorskip("pygame")
+    import pygame
     from examples.dungeon import Dungeon, Music
 
     output, loader = RecordingOutput(), LateExecutor(lambda: 0.0)
@@ -90,6 +90,7 @@ def test_the_game_runs_from_start_to_quit_and_shows_its_picture(pack: Pack, tmp_
 
 def shows(picture: Path, colour: tuple[int, int, int]) -> bool:
     """Whether a colour covers at least 40 pixels."""
-    matplotlib_image = pytest.importorskip("matplotlib.image")
-    pixels = np.rint(matplotlib_image.imread(picture)[:, :, :3] * 255).astype(int)
+    from matplotlib.image import imread
+
+    pixels = np.rint(imread(picture)[:, :, :3] * 255).astype(int)
     return int(np.all(pixels == colour, axis=2).sum()) >= 40

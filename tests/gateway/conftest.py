@@ -143,9 +143,13 @@ class Postgres:
     def new_database(self) -> Iterator[str]:
         self._count += 1
         name = f"test_{self._count}"
-        self._server.psql(f"CREATE DATABASE {name};")
-        yield self._server.get_uri(name)
+        yield self.create(name)
         self._server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+
+    def create(self, name: str) -> str:
+        """The address of a new, empty database."""
+        self._server.psql(f"CREATE DATABASE {name};")
+        return str(self._server.get_uri(name))
 
     def stop(self) -> None:
         self._server.cleanup()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import Chunk, Usage
@@ -28,13 +28,14 @@ from loopmeter_gateway.accounts import customers
 from loopmeter_gateway.clock import ManualClock, to_ms
 from loopmeter_gateway.database import create_tables, open_writer
 from loopmeter_gateway.jobs import records
+from loopmeter_gateway.jobs.deliveries import Delivered, Delivery, deliver_chunk, deliver_chunks
 from loopmeter_gateway.money import ledger, movements, quotes
 from loopmeter_gateway.money.audit import audit
 from loopmeter_gateway.money.movements import Why
 from loopmeter_gateway.money.price_book import charge_due, load_price_book
 from loopmeter_gateway.money.quotes import Offer
 from loopmeter_gateway.problems import Refused
-from loopmeter_gateway.tables import accounts, chunks, holds, jobs, transfers
+from loopmeter_gateway.tables import accounts, chunks, jobs, transfers
 
 _Result = TypeVar("_Result")
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -42,6 +43,14 @@ TTL_MS = 3_600_000
 BOOK = load_price_book("standard")
 WHY = Why("simulated", "simulator")
 AUDIT_EVERY = 250
+
+
+# Of each customer: what the account says, and what its open holds come to.
+_BOOKS = """
+    SELECT a.id, a.posted, a.held, count(h.id), coalesce(sum(h.amount), 0), coalesce(sum(h.posted), 0)
+    FROM accounts a LEFT JOIN holds h ON h.account_id = a.id AND h.state = 'open'
+    WHERE substr(a.id, 1, 4) = 'cus_' GROUP BY a.id, a.posted, a.held
+"""
 
 
 class Fault(Exception):
@@ -62,6 +71,7 @@ class Job:
     refunded: int = 0
     state: str = "queued"
     touched_ms: int = 0
+    record: records.JobRecord | None = None  # As it was ordered.
 
     @property
     def open(self) -> bool:
@@ -80,6 +90,7 @@ class World:
     sound: dict[tuple[str, int], bytes] = field(default_factory=dict)  # the chunk store: no crash forgets it
 
     def __post_init__(self) -> None:
+        self._maybe_open: list[Job] = []
         self.dice = random.Random(self.seed)
         self.clock = ManualClock(START)
         self.engine = FakeEngine()
@@ -94,11 +105,12 @@ class World:
         if not self.url.startswith("sqlite"):
             return create_engine(make_url(self.url).set(drivername="postgresql+psycopg"))
         found = open_writer(self.url)
-        with found.connect() as connection:
+
+        @event.listens_for(found, "connect")
+        def hurry(connection: Any, _: object) -> None:
             # The simulation is about what is committed, not about the disk.
-            connection.exec_driver_sql("ROLLBACK")
-            connection.exec_driver_sql("PRAGMA synchronous=OFF")
-            connection.exec_driver_sql("BEGIN")
+            connection.execute("PRAGMA synchronous=OFF")
+
         return found
 
     @property
@@ -108,7 +120,14 @@ class World:
     def run(self, steps: int) -> None:
         """Take steps, and check after each. Raises ``AssertionError`` with the seed and the step."""
         kinds: list[tuple[Callable[[], str], int]] = [
-            *((self.order, 24), (self.replay, 4), (self.deliver, 50), (self.deliver_again, 6), (self.cancel, 5)),
+            *(
+                (self.order, 24),
+                (self.replay, 4),
+                (self.deliver, 40),
+                (self.deliver_group, 10),
+                (self.deliver_again, 6),
+                (self.cancel, 5),
+            ),
             *((self.grant, 8), (self.adjust, 4), (self.refund, 4), (self.jump, 3), (self.expire, 3), (self.crash, 1)),
         ]
         steps_of, weights = zip(*kinds, strict=True)
@@ -170,8 +189,9 @@ class World:
             assert refused.code == "insufficient_tokens" and self.available(customer) < offer.tokens, refused
             return refused.code
         assert new and self.available(customer) >= offer.tokens
-        job.id = record.id
+        job.id, job.record = record.id, record
         self.jobs.append(job)
+        self._maybe_open.append(job)
         return "new"
 
     def _order(self, connection: Connection, job: Job, quote_id: str | None) -> tuple[records.JobRecord, bool]:
@@ -204,24 +224,42 @@ class World:
         for _ in range(self.dice.choice((1, 1, 1, 1, 2, 4, 30))):  # A slow reader, a quick one, one that takes all.
             if not job.open:
                 return "completed"
-            self._deliver(job)
+            self._deliver([job])
         return "charged"
 
-    def _deliver(self, job: Job) -> None:
-        chunk = _chunk(job, job.delivered)
-        self.sound[job.id, chunk.index] = chunk.pcm  # Put before it is charged, as the gateway does.
-        record, received = self.commit(
-            lambda c: records.deliver_chunk(c, job.id, chunk, self.now_ms, self.now_ms + TTL_MS)
-        )
-        job.delivered += 1
-        job.touched_ms = self.now_ms
-        frames = sum(job.offer.chunk_frames[: job.delivered])
-        total = charge_due(job.offer.tokens, frames, job.offer.frames)
-        assert received is not None and received.meter.tokens == total - job.charged
-        self.tokens[job.customer] -= total - job.charged
-        job.charged = total
-        job.state = "completed" if job.delivered == len(job.offer.chunk_frames) else "running"
-        assert record.state == job.state
+    def deliver_group(self) -> str:
+        """The next chunks of several jobs in one transaction; of those that have ended, nothing."""
+        if not self.jobs:
+            return "nothing"
+        group = self.dice.sample(self.jobs[-30:], min(len(self.jobs[-30:]), self.dice.randint(1, 8)))
+        self._deliver(group)
+        return "charged"
+
+    def _deliver(self, group: list[Job]) -> None:
+        asked = [self._delivery(job, _chunk(job, min(job.delivered, len(job.offer.chunk_frames) - 1))) for job in group]
+        for job, delivery in zip(group, asked, strict=True):
+            if job.open:  # Put before it is charged, as the gateway does.
+                self.sound[job.id, delivery.chunk.index] = delivery.chunk.pcm
+        outcomes = self.commit(lambda c: deliver_chunks(c, asked))
+        for job, outcome in zip(group, outcomes, strict=True):
+            if not job.open:
+                assert isinstance(outcome, Refused) and outcome.code == "job_ended", outcome
+                continue
+            assert isinstance(outcome, Delivered) and outcome.received is not None, outcome
+            job.delivered += 1
+            job.touched_ms = self.now_ms
+            frames = sum(job.offer.chunk_frames[: job.delivered])
+            total = charge_due(job.offer.tokens, frames, job.offer.frames)
+            assert outcome.received.meter.tokens == total - job.charged
+            self.tokens[job.customer] -= total - job.charged
+            job.charged = total
+            job.state = "completed" if job.delivered == len(job.offer.chunk_frames) else "running"
+            assert outcome.record.state == job.state
+
+    def _delivery(self, job: Job, chunk: Chunk) -> Delivery:
+        """As a gateway would ask for it; of the record only what never changes is still true."""
+        assert job.record is not None
+        return Delivery(job.record, chunk, None, self.now_ms, self.now_ms + TTL_MS)
 
     def deliver_again(self) -> str:
         """A chunk that was charged, once more: whatever happens, nothing changes."""
@@ -231,7 +269,7 @@ class World:
         job = self.dice.choice(made)
         chunk = _chunk(job, self.dice.randrange(job.delivered))
         try:
-            self.commit(lambda c: records.deliver_chunk(c, job.id, chunk, self.now_ms, self.now_ms + TTL_MS))
+            self.commit(lambda c: deliver_chunk(c, self._delivery(job, chunk)))
         except (Refused, AssertionError):
             return "refused"
         raise RuntimeError("a chunk was charged twice")
@@ -283,10 +321,10 @@ class World:
 
     def expire(self) -> str:
         ended = {record.id for record in self.commit(lambda c: records.expire_jobs(c, self.now_ms))}
-        overdue = {job.id for job in self.jobs if job.open and job.touched_ms + TTL_MS <= self.now_ms}
-        assert ended == overdue
-        for job in self.jobs:
-            job.state = "failed" if job.id in ended else job.state
+        overdue = [job for job in self.open_jobs if job.touched_ms + TTL_MS <= self.now_ms]
+        assert ended == {job.id for job in overdue}
+        for job in overdue:
+            job.state = "failed"
         return "expired" if ended else "none"
 
     def crash(self) -> str:
@@ -296,25 +334,35 @@ class World:
         return "restarted"
 
     def _open_job(self) -> Job | None:
-        return self.dice.choice(found) if (found := [job for job in self.jobs if job.open]) else None
+        return self.dice.choice(self.open_jobs) if self.open_jobs else None
+
+    @property
+    def open_jobs(self) -> list[Job]:
+        """Those that have not ended. Jobs never open again, so a long life looks at each ended one once."""
+        self._maybe_open = [job for job in self._maybe_open if job.open]
+        return self._maybe_open
 
     # Invariants.
 
     def available(self, customer: str) -> int:
-        held = sum(job.offer.tokens - job.charged for job in self.jobs if job.open and job.customer == customer)
+        held = sum(job.offer.tokens - job.charged for job in self.open_jobs if job.customer == customer)
         return self.tokens[customer] - held
 
     def check(self, number: int) -> None:
         with self.db.begin() as connection:
-            open_jobs = [job for job in self.jobs if job.open]
+            open_jobs = self.open_jobs
+            books = {row[0]: row[1:] for row in connection.exec_driver_sql(_BOOKS)}
             for customer in self.tokens:
-                held = sum(job.offer.tokens - job.charged for job in open_jobs if job.customer == customer)
-                found = ledger.balance(connection, customer)
-                expected = (self.tokens[customer] - held, held, self.tokens[customer])
-                assert (found.available, found.held, found.posted) == expected, (customer, found, expected)
-                assert found.available >= 0
-            open_holds = select(func.count()).select_from(holds).where(holds.c.state == "open")
-            assert connection.execute(open_holds).scalar_one() == len(open_jobs)
+                theirs = [job for job in open_jobs if job.customer == customer]
+                streaming, held = sum(job.charged for job in theirs), sum(job.offer.tokens for job in theirs)
+                expected = (self.tokens[customer] + streaming, held, len(theirs), held, streaming)
+                assert books[customer] == expected, (customer, books[customer], expected)
+                assert self.tokens[customer] + streaming >= held
+            customer = self.dice.choice(list(self.tokens))
+            found = ledger.balance(connection, customer)
+            available = self.available(customer)
+            expected_here = (available, self.tokens[customer] - available, self.tokens[customer])
+            assert (found.available, found.held, found.posted) == expected_here, (customer, found, expected_here)
             if self.jobs:
                 self._check_job(connection, self.dice.choice(self.jobs[-20:]))
             if number % AUDIT_EVERY == 0:
@@ -326,7 +374,10 @@ class World:
         assert (row.state, row.tokens_charged, row.chunks_delivered) == known, (row, known)
         if job.state == "completed":
             assert row.tokens_charged == row.tokens_quoted == job.offer.tokens
-        for index in range(job.delivered):  # Whatever was charged can be fetched.
+        count = select(func.count(), func.max(chunks.c.index)).where(chunks.c.job_id == job.id)
+        assert connection.execute(count).one() == (job.delivered, job.delivered - 1 if job.delivered else None)
+        if job.delivered:  # Whatever was charged can be fetched.
+            index = self.dice.randrange(job.delivered)
             assert records.read_chunk(connection, job.id, index).index == index
             assert self.sound[job.id, index] == _chunk(job, index).pcm
 

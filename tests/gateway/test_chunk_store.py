@@ -23,9 +23,10 @@ BUCKET = "sounds"
 @pytest.fixture(scope="session")
 def s3_address() -> Iterator[str]:
     """A real S3 server on loopback, with one bucket."""
-    moto_server = pytest.importorskip("moto.server")
-    boto3 = pytest.importorskip("boto3")
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    import boto3  # Here, because both take a second to load.
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"

@@ -83,7 +83,7 @@ async def test_a_key_ends_at_its_expiry(house: House) -> None:
 async def test_a_revoked_key_ends_at_once_and_stays_ended(house: House) -> None:
     key = new_key(house)
     async with house.open() as client:
-        admin.revoke_key(house.settings.db, key_id(key))
+        await asyncio.to_thread(admin.revoke_key, house.settings.db, key_id(key))
         first = await status(client, "GET", "/v1/balance", key)
     async with house.open() as client:
         again = await status(client, "GET", "/v1/balance", key)
@@ -164,7 +164,7 @@ async def test_a_key_notes_when_it_was_last_used(house: House) -> None:
         house.clock.advance(5)
         await client.balance()
         await client.gateway.sweep()
-        record = once(house.settings.db, lambda c: keys.find_key(c, key_id(house.key), 0))
+        record = await client.gateway.database.read(lambda c: keys.find_key(c, key_id(house.key), 0))
 
     assert record.last_used_at_ms == to_ms(house.clock.now())
 
@@ -247,7 +247,7 @@ async def test_a_client_token_sees_neither_balance_nor_other_customers_nor_makes
 async def test_a_client_token_ends_with_its_key(house: House) -> None:
     async with house.open() as client:
         token = await client_token(client)
-        admin.revoke_key(house.settings.db, key_id(house.key))
+        await asyncio.to_thread(admin.revoke_key, house.settings.db, key_id(house.key))
 
         assert await status(client, "POST", "/v1/quotes", token.token) == (401, "unauthenticated")
 
@@ -269,7 +269,7 @@ async def test_expired_client_tokens_are_forgotten_and_their_jobs_kept(house: Ho
         job = (await order(client, token.token)).json()["id"]
         house.clock.advance(100)
         now_ms = to_ms(house.clock.now())
-        forgotten = once(house.settings.db, lambda c: keys.forget_client_tokens(c, now_ms))
+        forgotten = await client.gateway.database.write(lambda c: keys.forget_client_tokens(c, now_ms))
 
         assert forgotten == 1
         assert (await client.job(job))["id"] == job

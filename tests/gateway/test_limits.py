@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import httpx
@@ -158,7 +159,7 @@ async def test_a_loop_can_be_cancelled_above_the_limit(house: House, gate: Gate)
 async def test_keys_do_not_share_a_limit_and_strangers_cost_nothing(house: House) -> None:
     async with house.open() as client:
         use_plan(client, requests_per_minute=1)
-        other = {"Authorization": f"Bearer {house.new_customer('eve')}"}
+        other = {"Authorization": f"Bearer {await asyncio.to_thread(house.new_customer, 'eve')}"}
         wrong = {"Authorization": f"Bearer {house.key}x"}
         codes = [
             (await client.http.get("/v1/balance", headers=headers)).status_code
@@ -220,3 +221,48 @@ async def test_a_job_says_its_place_before_its_first_chunk_only(house: House, ga
     assert waiting["queue_position"] == 1
     assert waiting["expected_start_at"] >= waiting["created_at"]
     assert (ended["queue_position"], ended["expected_start_at"]) == (None, None)
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+async def test_gateways_on_one_database_keep_the_limit_of_a_key_together(house: House) -> None:
+    async with house.open(sweep_every_s=3600) as first, house.open(sweep_every_s=3600) as second:
+        for client in (first, second):
+            use_plan(client, requests_per_minute=6)
+
+        async def passed() -> list[int]:
+            found = []
+            for client in (first, second):
+                answers = [await client.http.get("/v1/balance") for _ in range(8)]
+                found.append(sum(answer.status_code == 200 for answer in answers))
+                await client.gateway.sweep()
+            await first.gateway.sweep()
+            return found
+
+        # Until they have heard of each other each counts alone; what went too far is owed.
+        minutes = [await passed()]
+        for _ in range(3):
+            house.clock.advance(60)
+            minutes.append(await passed())
+
+    assert minutes[0] == [6, 6]
+    assert sum(sum(both) for both in minutes) <= 6 * (len(minutes) + 1)
+    assert sum(sum(both) for both in minutes[2:]) == 12
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+async def test_a_key_that_used_up_its_minute_elsewhere_waits_here_too(house: House) -> None:
+    async with house.open(sweep_every_s=3600) as first, house.open(sweep_every_s=3600) as second:
+        for client in (first, second):
+            use_plan(client, requests_per_minute=6)
+        for _ in range(6):
+            await first.http.get("/v1/balance")
+        await first.gateway.sweep()
+        here = [(await second.http.get("/v1/balance")).status_code]  # One request is what it takes to ask.
+        await second.gateway.sweep()
+        refused = await second.http.get("/v1/balance")
+        house.clock.advance(int(refused.headers["Retry-After"]))
+        again = await second.http.get("/v1/balance")
+
+    assert here == [200]
+    assert refused.status_code == 429
+    assert again.status_code == 200

@@ -186,7 +186,7 @@ async def test_a_grant_in_time_lifts_the_warning(house: House, gate: Gate) -> No
         while not any(message["type"] == "warning" for message in live.seen):
             await live.receive()
             await live.send("credit", chunks=1)
-        house.grant(5000)
+        await asyncio.to_thread(house.grant, 5000)
         await live.take(85 - len(live.chunks))
         await live.send("stop")
         assert (await live.until("ended"))["reason"] == "stopped"
@@ -281,6 +281,28 @@ async def test_a_restarted_gateway_goes_on_with_the_same_bytes(house: House) -> 
         chunks = await again.take(5)
 
     assert heard(live.chunks) + heard(chunks) == sound(10, *log)
+    assert house.audit().faults == ()
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+async def test_a_session_goes_on_at_another_gateway_with_the_same_bytes(house: House) -> None:
+    house.grant(5000)
+    async with listening(house) as (first, url), listening(house) as (_, other):
+        async with playing(url, house.key, credit=5) as live:
+            await live.send("set", ref="knob", tempo_bpm=90)
+            await live.take(5)
+            job_id = str(live.started["job"])
+            log = [entry.change for entry in first.gateway.live_jobs[job_id].log]  # type: ignore[attr-defined]
+        async with peer(other, house.key) as again:
+            await again.send("resume", session="s-1", from_chunk=5, credit=5)
+            assert (await again.until("started"))["known_refs"] == ["knob"]
+            chunks = await again.take(5)
+        house.clock.advance(first.gateway.settings.grace_s + 1)
+        await first.gateway.sweep()  # Where it began, nobody plays it any more; it has only moved.
+        forgotten = job_id not in first.gateway.live_jobs
+
+    assert heard(live.chunks) + heard(chunks) == sound(10, *log)
+    assert forgotten
     assert house.audit().faults == ()
 
 

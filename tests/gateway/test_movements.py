@@ -133,7 +133,7 @@ async def test_only_a_job_that_has_ended_is_refunded(house: House, gate: Gate) -
     async with house.open(gate.engine) as client:
         job_id = (await client.order("application/json")).json()["id"]
         with pytest.raises(Refused, match="not_finished"):
-            admin.refund(house.settings.db, job_id, 5, "why")
+            await asyncio.to_thread(admin.refund, house.settings.db, job_id, 5, "why")
         gate.allow(100)
         await client.ended(job_id)
 

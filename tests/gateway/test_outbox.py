@@ -10,12 +10,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
 import pytest
+from sqlalchemy import Connection
 
+from loopmeter_engine.fake import FakeEngine
 from loopmeter_gateway import admin
+from loopmeter_gateway.app import create_app
+from loopmeter_gateway.database import once
+from loopmeter_gateway.jobs import owners
 from loopmeter_gateway.money.outbox import USAGE
 from loopmeter_gateway.money.targets import OpenMeter, StripeMeters, TargetFailed
+from loopmeter_gateway.settings import Settings
 
-from .conftest import BOTH_STORES, House
+from .conftest import BOTH_STORES, House, until
 
 pytestmark = [pytest.mark.anyio, BOTH_STORES]
 
@@ -140,3 +146,30 @@ async def test_a_target_that_is_gone_loses_nothing(house: House, billing: Billin
         admin.send_outbox(house.settings.db, "openmeter", OpenMeter("http://127.0.0.1:9", "secret"))
 
     assert len(admin.pending_events(house.settings.db, "openmeter")["events"]) == 1
+
+
+async def test_a_gateway_sends_usage_by_itself_and_again_where_it_failed(house: House, billing: Billing) -> None:
+    house.grant(1600)
+    billing.failures = 2
+    async with house.open(usage_target=f"openmeter={billing.url}", usage_every_s=0.02) as client:
+        ids = [str((await client.order(bars=1, seed=seed)).json()["id"]) for seed in range(2)]
+        await until(lambda: len(billing.taken) == 2)
+
+    assert {event["id"] for event in billing.taken} == {f"{job_id}:usage" for job_id in ids}
+    assert admin.pending_events(house.settings.db, "openmeter")["events"] == []
+
+
+async def test_of_several_gateways_the_first_alive_sends(house: House) -> None:
+    def note(connection: Connection) -> list[str | None]:
+        found = [owners.first_alive(connection, 0)]
+        for name, seen_at_ms in (("gw_b", 100_000), ("gw_a", 100_000), ("gw_0", 0)):
+            owners.beat(connection, name, seen_at_ms)
+        return [*found, owners.first_alive(connection, 100_001)]
+
+    assert once(house.settings.db, note) == [None, "gw_a"]
+
+
+def test_a_target_that_nobody_knows_is_refused_with_what_was_expected(store: str) -> None:
+    with pytest.raises(ValueError, match="expected a usage target such as openmeter=") as caught:
+        create_app(Settings(db=store, usage_target="x=y"), FakeEngine())
+    assert "found 'x=y'" in str(caught.value)

@@ -40,7 +40,7 @@ class Farm:
         self.processes = []
         for number in range(PROCESSES):
             (folder / str(number)).mkdir()
-            process = GatewayProcess(folder / str(number))
+            process = GatewayProcess(folder / str(number), level=True)
             process.db = db
             process.start()
             self.processes.append(process)

@@ -13,6 +13,7 @@ from typing import IO, NoReturn
 
 import numpy as np
 import pytest
+from tests.integrations.hosts.jack import end_process, server_name
 
 from loopmeter_integrations.playback import FrameTimes
 from loopmeter_integrations.playback._mixer import Frames
@@ -24,37 +25,40 @@ needs_jack = pytest.mark.skipif(shutil.which("jackd") is None, reason="needs jac
 
 
 @contextlib.contextmanager
-def jack_server(name: str) -> Iterator[str]:
-    """The server's name, once it takes clients."""
+def jack_server() -> Iterator[str]:
+    """The name of a server of our own, once it takes clients."""
+    with server_name() as name, contextlib.ExitStack() as ending:
+        ending.callback(end_process, start_server(name))
+        yield name
+
+
+def start_server(name: str, rate_hz: int = RATE_HZ) -> subprocess.Popen[bytes]:
+    """A server that takes clients; ``end_process`` ends it."""
     import jack
 
-    command = ["jackd", "-r", "-n", name, "-d", "dummy", "-r", str(RATE_HZ), "-p", str(PERIOD)]
+    command = ["jackd", "-r", "-n", name, "-d", "dummy", "-r", str(rate_hz), "-p", str(PERIOD)]
     quiet = {"JACK_NO_AUDIO_RESERVATION": "1"}
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ, **quiet))
-        try:
-            until_s = time.monotonic() + 20
-            while True:
-                try:
-                    jack.Client("probe", servername=name, no_start_server=True).close()
-                    break
-                except jack.JackOpenError:
-                    if process.poll() is not None:
-                        _explain(log)
-                    assert time.monotonic() < until_s, "jackd does not take clients"
-                    time.sleep(0.05)
-            yield name
-        finally:
-            process.terminate()
-            process.wait(10)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ, **quiet), close_fds=False)
+        until_s = time.monotonic() + 20
+        while True:
+            try:
+                jack.Client("probe", servername=name, no_start_server=True).close()
+                return process
+            except jack.JackOpenError:
+                if process.poll() is not None:
+                    _explain(log)
+                if time.monotonic() > until_s:
+                    end_process(process)
+                    raise AssertionError("jackd does not take clients") from None
+                time.sleep(0.05)
 
 
-def _explain(log: IO[str]) -> NoReturn:
-    """JACK keeps eight servers in a list of the whole machine; one that was killed stays in it until a reboot."""
+def _explain(log: IO[bytes]) -> NoReturn:
     log.seek(0)
-    said = log.read()
+    said = log.read().decode(errors="replace")
     if "Too many servers" in said:
-        pytest.skip("JACK's list of servers is full; without a jackd running, remove /dev/shm/jack*")
+        pytest.skip("JACK's list of servers is full of living ones, or of those of another user")
     raise AssertionError(f"jackd ended: {said}")
 
 

@@ -166,7 +166,7 @@ async def _until(true: object, what: str) -> None:
 async def test_midi_clock_and_transport_are_heard_through_a_real_jack_server() -> None:
     import jack
 
-    with jack_server(f"loopmeter-clock-{os.getpid()}") as name:
+    with jack_server() as name:
         midi, transport = MidiClock(), JackTransportClock(100)
         output = JackOutput(server=name, midi=midi, transport=transport, connect=False)
         output.start(lambda count, _: np.zeros((count, 2), np.float32))

@@ -16,6 +16,7 @@ from loopmeter_integrations.osc._addresses import (
     request_id,
 )
 from loopmeter_integrations.osc._codec import Message, decode_datagram
+from loopmeter_integrations.osc._sources import MATERIALS
 
 LOOP = REQUESTS["/loopmeter/loop"]
 GOOD = ("take1", "dusty drums", 92.0, 4, "Am", "standard")
@@ -97,7 +98,10 @@ def test_every_answer_of_a_request_is_in_the_table() -> None:
 
 def test_the_options_are_all_the_fields_of_a_request() -> None:
     positional = {"prompt", "tempo_bpm", "bars", "key", "quality"}
-    assert OPTIONS.keys() - {"max_tokens", "reply_port", "fade_s"} == LoopRequest.model_fields.keys() - positional
+    files = {material.option for material in MATERIALS}
+    own = {"max_tokens", "reply_port", "fade_s"}
+    assert OPTIONS.keys() - files - own == LoopRequest.model_fields.keys() - positional
+    assert files <= OPTIONS.keys()
 
 
 def test_the_documented_tables_are_those_of_the_code() -> None:

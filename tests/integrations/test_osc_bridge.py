@@ -316,6 +316,18 @@ async def test_a_folder_that_has_gone_is_told_before_anything_is_ordered(tmp_pat
 
 
 @asynchronous
+async def test_a_folder_that_goes_between_two_loops_is_told_before_the_second_is_ordered(tmp_path: Path) -> None:
+    """The files of the second loop were open already; they are not trusted."""
+    async with bridge_and_peer(tmp_path / "out") as (_, peer, gateway):
+        peer.ask_loop("a")
+        await peer.heard_until("/loopmeter/ready")
+        (tmp_path / "out").rename(tmp_path / "elsewhere")
+        peer.ask_loop("b")
+        assert (await peer.heard())[:3] == ("/loopmeter/error", "b", "cannot_write")
+        assert gateway.sent.count("POST /v1/loops") == 1
+
+
+@asynchronous
 async def test_closing_the_bridge_cancels_what_runs(tmp_path: Path) -> None:
     async with bridge_and_peer(tmp_path) as (_, peer, gateway):
         gateway.chunks_allowed = 1

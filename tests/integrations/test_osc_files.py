@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.integrations.test_osc_bridge import asynchronous
 
 from loopmeter_integrations.osc._files import AtomicFile, safe_name
+from loopmeter_integrations.osc._spares import SpareFiles
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
@@ -58,3 +61,20 @@ def test_a_name_that_cannot_be_given_leaves_nothing(tmp_path: Path) -> None:
         file.write(b"x")
         file.commit("taken")
     assert [entry.name for entry in tmp_path.iterdir()] == ["taken"]
+
+
+@asynchronous
+async def test_spare_files_are_taken_without_waiting_and_leave_nothing(tmp_path: Path) -> None:
+    spares = SpareFiles(tmp_path)
+    for _ in range(3):
+        first = await spares.take()
+        spares.prepare()
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+        assert spares.ready
+        with pytest.raises(StopIteration) as taken:
+            spares.take().send(None)
+        for file in [*first, *taken.value.value]:
+            file.__exit__()
+    spares.prepare()
+    await spares.close()
+    assert list(tmp_path.iterdir()) == []

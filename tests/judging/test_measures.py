@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from judging.audio import samples_of
-from judging.loops import loops
 from judging.onsets import BANDS, asked_ms, delay_of, hear, pre_echo_db
 from judging.pitch import in_scale_share, likeness, pitch_energy
 from judging.spectra import circular_stft, mel_distance_db
@@ -40,12 +39,6 @@ def tone(pitches: list[int]) -> Floats:
 
 def c_major() -> Score:
     return compose("pop", tempo_bpm=120, bars=1, tonic=0, mode="major", layers=("pad",), seed=0)
-
-
-def test_the_list_is_40_of_each_kind_with_names_of_their_own() -> None:
-    kinds = [loop.kind for loop in loops()]
-    assert [kinds.count(kind) for kind in ("drums", "tonal", "any")] == [40, 40, 40]
-    assert len({loop.name for loop in loops()}) == 120
 
 
 @pytest.mark.parametrize(("channels", "bits"), [(1, 16), (2, 24)], ids=["standard", "hifi"])

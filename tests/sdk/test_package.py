@@ -41,6 +41,7 @@ NOT_FOR_USERS = {
     "check_key",
     "check_layers",
     "default_cache_folder",
+    "music_of",
     "quotas_of",
     "write_atomically",
 }

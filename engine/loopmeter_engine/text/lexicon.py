@@ -38,8 +38,8 @@ GENRE_WORDS: dict[str, tuple[str, ...]] = {
         "sample-based hip hop", "boom-bap rap", "jazz rap", "hip hop breaks", "turntablism",
     ),
     "trap": (
-        "trap", "trap beat", "drill", "atlanta trap", "southern rap", "uk drill", "phonk", "cloud rap", "trap soul",
-        "hard trap", "rage beat", "plugg", "modern hip hop", "dirty south", "melodic trap", "memphis rap",
+        "trap", "trap beat", "trap music", "atlanta trap", "southern rap", "trap hit", "emo trap", "cloud rap",
+        "trap soul", "hard trap", "rage beat", "plugg", "modern hip hop", "dirty south", "melodic trap", "crunk",
         "trap instrumental", "trap type beat", "trap rap",
     ),
     "house": (
@@ -91,22 +91,22 @@ GENRE_WORDS: dict[str, tuple[str, ...]] = {
         "boogie", "space disco", "french touch", "disco funk", "philly disco", "euro disco", "classic disco",
     ),
     "jazz": (
-        "jazz", "swing jazz", "bebop", "cool jazz", "bossa nova", "jazz trio", "smooth jazz", "jazz ballad",
-        "lounge jazz", "hard bop", "latin jazz", "bossa", "modal jazz", "big band", "gypsy jazz", "ragtime",
+        "jazz", "swing jazz", "bebop", "cool jazz", "soul jazz", "jazz trio", "smooth jazz", "jazz ballad",
+        "lounge jazz", "hard bop", "latin jazz", "jazz standard", "modal jazz", "big band", "gypsy jazz", "ragtime",
         "swing music", "jazz waltz",
     ),
     "rock": (
-        "rock", "hard rock", "indie rock", "punk", "alternative rock", "punk rock", "classic rock", "metal",
-        "grunge", "garage band", "post-rock", "rock and roll", "stadium rock", "heavy metal", "pop punk",
+        "rock", "hard rock", "indie rock", "punk", "alternative rock", "punk rock", "classic rock", "arena rock",
+        "grunge", "garage band", "post-rock", "rock and roll", "stadium rock", "southern rock", "pop punk",
         "blues rock", "shoegaze", "rock 'n' roll", "surf rock", "country rock",
     ),
     "reggae": (
         "reggae", "roots reggae", "dub reggae", "dub", "rocksteady", "ska", "dancehall", "lovers rock", "reggae dub",
-        "one drop", "steppers dub", "dub plate", "riddim reggae", "roots and culture", "digital reggae", "reggaeton",
+        "one drop", "steppers dub", "dub plate", "riddim reggae", "roots and culture", "digital reggae", "reggae roots",
         "jamaican dub",
     ),
     "afrobeat": (
-        "afrobeat", "afrobeats", "afro beat", "amapiano", "afropop", "highlife", "afro fusion", "afroswing", "naija",
+        "afrobeat", "afrobeats", "afro beat", "afro rhythm", "afropop", "highlife", "afro fusion", "afroswing", "naija",
         "afro funk", "gqom", "afro groove", "kuduro", "soukous", "afro dancehall", "alte", "afro-soul", "kwaito",
     ),
     "chiptune": (
@@ -125,6 +125,31 @@ GENRE_WORDS: dict[str, tuple[str, ...]] = {
         "modern pop", "pop ballad", "electro pop", "commercial pop", "teen pop", "r&b", "hyperpop", "j-pop",
         "synthpop", "chart pop", "kpop",
     ),
+    "drill": (
+        "drill", "uk drill", "drill beat", "ny drill", "chicago drill", "drill music", "drill type beat",
+        "brooklyn drill", "melodic drill", "drill rap", "drill instrumental", "jersey drill", "sample drill",
+    ),
+    "phonk": (
+        "phonk", "drift phonk", "phonk beat", "memphis rap", "memphis phonk", "phonk drift", "house phonk",
+        "brazilian phonk", "aggressive phonk", "cowbell phonk", "dark phonk", "phonk house", "memphis trap",
+    ),
+    "amapiano": (
+        "amapiano", "piano amapiano", "amapiano groove", "yanos", "soulful amapiano", "amapiano beat", "amapiano loop",
+        "south african house", "bacardi house", "amapiano log drum", "sgija", "deep amapiano", "amapiano type beat",
+    ),
+    "bossa_nova": (
+        "bossa nova", "bossa", "samba jazz", "brazilian jazz", "bossa nova guitar", "samba", "bossa groove",
+        "brazilian bossa", "mpb", "bossa nova lounge", "samba cancao", "bossa rhythm", "latin lounge",
+    ),
+    "reggaeton": (
+        "reggaeton", "dembow", "latin trap", "latin pop", "reggaeton beat", "perreo", "moombahton", "urbano",
+        "reggaeton type beat", "old school reggaeton", "latin urban", "neo perreo", "reggaeton pop",
+        "reggaeton romantico",
+    ),
+    "metal": (
+        "metal", "heavy metal", "thrash metal", "death metal", "metalcore", "djent", "black metal", "power metal",
+        "nu metal", "doom metal", "industrial metal", "prog metal", "speed metal", "groove metal", "deathcore",
+    ),
 }
 
 # Words that suggest a genre but also describe others; they count only where no genre is named.
@@ -139,7 +164,7 @@ GENRE_HINTS: dict[str, tuple[str, ...]] = {
     ),
     "trap": (
         "hat rolls", "808s", "triplet hats", "rolling hats", "sliding 808", "trap hats", "southern", "type beat",
-        "rap", "rap beat", "drill beat", "hi-hat rolls", "gliding 808s", "atlanta", "trappy", "booming 808",
+        "rap", "rap beat", "snare rolls", "hi-hat rolls", "gliding 808s", "atlanta", "trappy", "booming 808",
     ),
     "house": (
         "four on the floor", "four to the floor", "4 on the floor", "steady kick", "club groove", "clubby", "ibiza",
@@ -187,14 +212,14 @@ GENRE_HINTS: dict[str, tuple[str, ...]] = {
     ),
     "rock": (
         "power chords", "distorted guitar", "electric guitars", "overdriven guitar", "guitar riff", "crunchy guitar",
-        "headbanging", "live drums", "band", "riffs", "rocking", "mosh", "guitars",
+        "jamming", "live drums", "band", "riffs", "rocking", "bar band", "guitars",
     ),
     "reggae": (
         "skank", "riddim", "ragga", "jamaica", "offbeat chords", "kingston", "jamaican", "bubbling organ", "island",
         "sound system", "rasta", "spring reverb", "caribbean", "skanking guitar", "dubby",
     ),
     "afrobeat": (
-        "log drum", "lagos", "nigerian", "west african", "talking drum", "african", "polyrhythm", "fela",
+        "djembe", "lagos", "nigerian", "west african", "talking drum", "african", "polyrhythm", "fela",
         "polyrhythmic", "ghana", "afro", "highlife guitar",
     ),
     "chiptune": (
@@ -208,6 +233,30 @@ GENRE_HINTS: dict[str, tuple[str, ...]] = {
     "pop": (
         "catchy", "radio", "hook", "chart", "commercial", "sing along", "advert", "radio-friendly", "summer hit",
         "corporate", "jingle", "top 40",
+    ),
+    "drill": (
+        "drill hats", "sliding drill bass", "tresillo hats", "drill snare", "gliding bass", "3-3-2 hats", "roadman",
+        "uk rap", "london rap", "dark piano rap", "glide 808", "drill pattern",
+    ),
+    "phonk": (
+        "cowbell", "cowbell melody", "cowbells", "tokyo drift", "drift car", "street racing", "distorted 808",
+        "memphis vocals", "car meet", "chopped and screwed", "night racing", "jdm",
+    ),
+    "amapiano": (
+        "log drum", "log drums", "south african", "johannesburg", "soweto", "pretoria", "log drum bass",
+        "durban", "airy shakers", "jazzy log drum", "mzansi", "tavern groove",
+    ),
+    "bossa_nova": (
+        "brazil", "brazilian", "ipanema", "rio de janeiro", "jobim", "copacabana", "nylon guitar jazz", "soft clave",
+        "beach cafe", "rim click clave", "hotel lobby", "elevator",
+    ),
+    "reggaeton": (
+        "puerto rico", "latin club", "perrear", "medellin", "spanish pop", "dembow rhythm", "latino", "latin dance",
+        "boom-ch-boom-chick", "salsa club", "bad bunny", "daddy yankee",
+    ),
+    "metal": (
+        "headbanging", "mosh", "double bass drum", "palm mute", "palm muted", "blast beat", "breakdown", "down-tuned",
+        "drop d", "shredding", "chugging", "chugs", "djenty", "double kick", "growled vocals",
     ),
 }
 
@@ -289,7 +338,7 @@ GENRE_SCENES: dict[str, tuple[str, ...]] = {
     "jazz": (
         "piano trio in a smoky club playing standards", "double bass walking with ride cymbal swing",
         "detective in the rain, lonely trumpet mood", "lounge piano in a hotel bar with brushes",
-        "improvised solos over extended chords", "elegant cocktail evening", "brazilian guitar and soft swing",
+        "improvised solos over extended chords", "elegant cocktail evening", "late night saxophone ballad",
     ),
     "rock": (
         "loud electric guitars and live drum kit", "overdriven riffs with a pounding band",
@@ -302,7 +351,7 @@ GENRE_SCENES: dict[str, tuple[str, ...]] = {
         "slow easy rhythm with rim shot and smoke", "sound system speakers in the yard",
     ),
     "afrobeat": (
-        "layered african percussion with guitars and horns", "log drum bass with shakers, south african party",
+        "layered african percussion with guitars and horns", "djembe circle with call and response horns",
         "sunny west african pop with syncopated drums", "dancing in lagos with talking drums",
         "polyrhythmic groove with shaker and congas", "market day in accra, bright guitars",
     ),
@@ -322,6 +371,35 @@ GENRE_SCENES: dict[str, tuple[str, ...]] = {
         "catchy melody with bright synths and claps", "happy song for an advertisement with ukulele",
         "radio song with four chords and big chorus", "glossy hit with plucks and punchy drums",
         "summer holiday video, cheerful and polished", "teenage dance show",
+    ),
+    "drill": (
+        "sliding bass and hats in threes under a dark piano", "grey tower blocks and hooded rappers",
+        "late snare, skipping hats and a choir sample", "cold street rap with gliding low notes",
+        "tense rap instrumental with a haunted string loop",
+    ),
+    "phonk": (
+        "distorted cowbell melody over a crushed kick", "cars drifting through the night city",
+        "clipped bass and a cowbell riff for a gym edit", "street race with screeching tyres and cowbells",
+        "lofi tape of memphis rappers with heavy bass",
+    ),
+    "amapiano": (
+        "log drum bass with shakers, south african party", "jazzy keys over a deep log drum and airy shakers",
+        "slow groove of a township party on sunday", "soulful chords, whistles and log drum runs",
+        "outdoor club in johannesburg at dusk",
+    ),
+    "bossa_nova": (
+        "brazilian guitar and soft swing", "nylon guitar, soft rim clicks and a whispering flute",
+        "a beach bar in rio at sunset", "gentle latin jazz for a hotel lift", "lazy afternoon with guitar and clave",
+    ),
+    "reggaeton": (
+        "dembow drums with plucked synths for a latin club", "summer hit with a boom chicka boom beat in spanish",
+        "hips moving on a dance floor in san juan", "perreo under neon lights",
+        "latin love song with plucked guitar and 808s",
+    ),
+    "metal": (
+        "double bass drums and chugging down-tuned guitars", "a wall of distorted guitars and screams",
+        "headbanging crowd in front of the stage", "demon boss fight with palm-muted riffs",
+        "fast thrashing riffs with a brutal breakdown",
     ),
 }
 

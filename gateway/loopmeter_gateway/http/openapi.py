@@ -1,7 +1,7 @@
 """What the generated OpenAPI document cannot know: problems, media types, security, examples.
 
-``document`` is a pure function of the document. Examples stand in ``examples.json`` by the name of their schema; a test
-checks each against it, and that every operation has some.
+``document`` is a pure function of the document. Examples stand in ``examples.json`` by the name of their schema, and
+some by parameter or operation; a test checks each against its schema, and that every operation has some.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def _complete(path: str, method: str, operation: _Json) -> None:
         operation.setdefault("parameters", []).append({"in": "header"} | header)
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
-            parameter["example"] = _examples()["Job"]["id"]
-    _give_examples(operation)
+            parameter["example"] = _examples()["parameters"][parameter["name"]]
+    _give_examples(operation, _examples()["operations"].get(f"{method} {path}"))
 
 
 def _problem(status: int) -> _Json:
@@ -137,13 +137,21 @@ def _titles(code: str) -> _Json:
     return {"type": f"urn:loopmeter:problem:{code}", "title": PROBLEMS[code].title, "detail": PROBLEMS[code].title}
 
 
-def _give_examples(operation: _Json) -> None:
+def _give_examples(operation: _Json, answer: Any = None) -> None:
+    """By the name of what is sent, or of what a list has; ``answer`` is for an answer without a name."""
     bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
     for body in bodies:
         for content in body.get("content", {}).values():
-            name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
-            if name in _examples() and "example" not in content:
+            schema = content.get("schema", {})
+            name, member = (part.get("$ref", "").rpartition("/")[2] for part in (schema, schema.get("items", {})))
+            if "example" in content:
+                continue
+            if name in _examples():
                 content["example"] = _examples()[name]
+            elif member in _examples():
+                content["example"] = [_examples()[member]]
+            elif answer is not None and "$ref" not in schema and body is not bodies[0]:
+                content["example"] = answer
 
 
 @cache

@@ -16,11 +16,11 @@ from sqlalchemy import Connection
 
 from loopmeter import ChunkReceived
 from loopmeter_engine.contract import Chunk, Engine
-from loopmeter_gateway.jobs.records import Ended, JobRecord, deliver_chunk, end_job
+from loopmeter_gateway.jobs.deliveries import Delivered, Deliveries, Delivery
+from loopmeter_gateway.jobs.records import Ended, JobRecord, end_job
 from loopmeter_gateway.problems import Refused
 
 Lease = Callable[[], Iterator[Chunk]]
-Delivered = tuple[JobRecord, ChunkReceived | None]
 
 
 class LiveJob:
@@ -80,9 +80,9 @@ class LiveJob:
         offer = self.record.offer
         return offer.chunk_frames[index], offer.chunk_frames[index] * offer.channels * offer.bits // 8
 
-    def deliver(self, connection: Connection, chunk: Chunk, now_ms: int, hold_expires_at_ms: int) -> Delivered:
-        """Charge a chunk and store it, in one unit of work. Raises ``Refused`` as ``records.deliver_chunk``."""
-        return deliver_chunk(connection, self.record.id, chunk, now_ms, hold_expires_at_ms)
+    async def deliver(self, deliveries: Deliveries, delivery: Delivery) -> Delivered:
+        """Charge a chunk and note it, durably. Raises ``Refused`` and ``JobMoved`` as ``Deliveries.deliver``."""
+        return await deliveries.deliver(delivery)
 
     def end(self, connection: Connection, state: Ended, now_ms: int, refused: Refused | None) -> JobRecord:
         """End the job in the database, in one unit of work."""

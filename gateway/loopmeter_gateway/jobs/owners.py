@@ -7,7 +7,7 @@ stored nor charged, and cuts its readers, who resume by chunk number.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from loopmeter_gateway.database import insert_if_new
 from loopmeter_gateway.jobs.records import JobRecord, record_of
@@ -26,6 +26,13 @@ def beat(connection: Connection, gateway_id: str, now_ms: int) -> None:
     if not insert_if_new(connection, gateways, {"id": gateway_id, "seen_at_ms": now_ms}):
         connection.execute(update(gateways).where(gateways.c.id == gateway_id).values(seen_at_ms=now_ms))
     connection.execute(delete(gateways).where(gateways.c.seen_at_ms < now_ms - 100 * DEAD_MS))
+
+
+def first_alive(connection: Connection, now_ms: int) -> str | None:
+    """The gateway that does what only one should do; ``None`` where none says that it lives."""
+    alive = select(func.min(gateways.c.id)).where(gateways.c.seen_at_ms > now_ms - DEAD_MS)
+    found: str | None = connection.execute(alive).scalar()
+    return found
 
 
 def leave(connection: Connection, gateway_id: str) -> None:

@@ -1,8 +1,8 @@
 """Jobs and their chunks in the database. Every function is one unit of work inside a transaction.
 
-The way of the money: ``order_job`` holds, ``deliver_chunk`` charges, ``end_job`` frees the rest. Job, hold and
+The way of the money: ``order_job`` holds, ``deliveries.py`` charges, ``end_job`` frees the rest. Job, hold and
 idempotency record are one transaction; so are a chunk's meter, its charge and the engine's state. Its sound is in the
-chunk store before.
+chunk store before. Whoever needs several rows takes jobs first, then holds, then balances; several of a kind in order.
 """
 
 from __future__ import annotations
@@ -14,17 +14,14 @@ from typing import Any, Literal
 from sqlalchemy import Connection, delete, insert, select, update
 
 from loopmeter import ENDED_STATES, ChunkMeter, ChunkReceived, Job, JobState, LoopRequest, Problem
-from loopmeter_engine.contract import Chunk
 from loopmeter_gateway.accounts.budgets import check_budgets
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.outbox import USAGE, cloud_event, put_event
-from loopmeter_gateway.money.price_book import charge_due
 from loopmeter_gateway.money.quotes import Offer, redeem_quote
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import chunks, engine_states, jobs
 
-STATE_EVERY = 4
 Ended = Literal["completed", "cancelled", "failed"]
 
 
@@ -161,76 +158,6 @@ def find_job(connection: Connection, job_id: str, customer_id: str) -> JobRecord
     return record_of(row)
 
 
-def deliver_chunk(
-    connection: Connection, job_id: str, chunk: Chunk, now_ms: int, hold_expires_at_ms: int
-) -> tuple[JobRecord, ChunkReceived]:
-    """Store a chunk and charge it; with the last chunk the job is completed and its hold settled.
-
-    Raises:
-        Refused: job_ended, hold_expired; nothing changed.
-    """
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one()
-    if row.state in ENDED_STATES:
-        raise Refused("job_ended", f"expected a job that is being made, found {job_id} {row.state}")
-    offer = Offer.model_validate_json(row.offer_json)
-    assert row.chunks_delivered == chunk.index
-    tokens_total = charge_due(offer.tokens, row.frames_delivered + chunk.frames, offer.frames)
-    record, received = store_chunk(connection, row, chunk, tokens_total, now_ms, hold_expires_at_ms)
-    if chunk.index + 1 == len(offer.chunk_frames):
-        record = end_job(connection, job_id, "completed", now_ms)
-    return record, received
-
-
-def store_chunk(
-    connection: Connection, row: Any, chunk: Chunk, tokens_total: int, now_ms: int, hold_expires_at_ms: int
-) -> tuple[JobRecord, ChunkReceived]:
-    """Note a chunk that the chunk store has, with its meter and the engine's state, and charge it.
-
-    ``row`` is the job's; the charge is what ``tokens_total`` is above the charges so far. Raises ``Refused``
-    hold_expired; nothing changed.
-    """
-    tokens = tokens_total - row.tokens_charged
-    ledger.post(connection, row.hold_id, chunk.index, tokens, now_ms, hold_expires_at_ms)
-    meter = ChunkMeter(
-        index=chunk.index,
-        frames=chunk.frames,
-        tokens=tokens,
-        tokens_total=tokens_total,
-        flops=chunk.usage.flops,
-        device_seconds=chunk.usage.device_seconds,
-        peak_memory_bytes=chunk.usage.peak_memory_bytes,
-    )
-    values = {"job_id": row.id, "delivered_at_ms": now_ms, "pcm": b"", **meter.model_dump()}
-    connection.execute(insert(chunks), values)
-    _keep_state(connection, row.id, chunk)
-    moved = connection.execute(
-        update(jobs)
-        .where(jobs.c.id == row.id)
-        .values(
-            state="running",
-            tokens_charged=tokens_total,
-            chunks_delivered=chunk.index + 1,
-            frames_delivered=row.frames_delivered + chunk.frames,
-        )
-        .returning(jobs)
-    ).one()
-    return record_of(moved), ChunkReceived(chunk.pcm, meter)
-
-
-def _keep_state(connection: Connection, job_id: str, chunk: Chunk) -> None:
-    """Keep the engine's state after the first chunk and after each ``STATE_EVERY``: it is larger than the sound.
-
-    What lies between is made again, and not charged again, if the process dies.
-    """
-    if chunk.index != 0 and (chunk.index + 1) % STATE_EVERY:
-        return
-    values = {"job_id": job_id, "state": (chunk.index + 1).to_bytes(4, "big") + chunk.state_after}
-    if chunk.index == 0:
-        connection.execute(insert(engine_states), values)
-    else:
-        connection.execute(update(engine_states).where(engine_states.c.job_id == job_id).values(values))
-
-
 def end_job(
     connection: Connection, job_id: str, state: Ended, now_ms: int, *, error: Problem | None = None
 ) -> JobRecord:
@@ -259,14 +186,17 @@ def _usage_event(row: Any) -> dict[str, Any]:
 
 def expire_jobs(connection: Connection, now_ms: int) -> list[JobRecord]:
     """End the jobs whose holds have expired; those jobs."""
+    overdue = ledger.expired_holds(connection, now_ms)
+    theirs = select(jobs.c.id, jobs.c.hold_id, jobs.c.customer_id).where(jobs.c.hold_id.in_(overdue))
+    # A chunk may put off the expiry while we wait for its job.
+    locked = connection.execute(theirs.order_by(jobs.c.id).with_for_update()).all()
     ended = []
-    for hold_id in ledger.expired_holds(connection, now_ms):
-        # The job's row first, as everywhere; its chunk may have put off the expiry while we waited for it.
-        job_id = connection.execute(select(jobs.c.id).where(jobs.c.hold_id == hold_id).with_for_update()).scalar()
-        if not ledger.close_hold(connection, hold_id, "expired", now_ms) or job_id is None:
-            continue
-        overdue = Refused("hold_expired", f"expected job {job_id} to move on, found it still; ask again")
-        ended.append(end_job(connection, job_id, "failed", now_ms, error=overdue.problem()))
+    for job in sorted(locked, key=lambda row: str(row.customer_id)):
+        if ledger.close_hold(connection, job.hold_id, "expired", now_ms):
+            refused = Refused("hold_expired", f"expected job {job.id} to move on, found it still; ask again")
+            ended.append(end_job(connection, job.id, "failed", now_ms, error=refused.problem()))
+    for hold_id in set(overdue) - {job.hold_id for job in locked}:  # Of no job.
+        ledger.close_hold(connection, hold_id, "expired", now_ms)
     return ended
 
 

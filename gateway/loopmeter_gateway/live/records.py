@@ -13,9 +13,11 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from loopmeter import ENDED_STATES, ChunkReceived, LiveEndReason, LiveRequest, LiveSettings, LiveWarning
-from loopmeter_engine.contract import LiveChange, LiveChunk
+from loopmeter_engine.contract import LiveChange
 from loopmeter_gateway.accounts.budgets import budget_left
 from loopmeter_gateway.jobs import records
+from loopmeter_gateway.jobs.deliveries import Delivery, Due, store_chunks
+from loopmeter_gateway.jobs.owners import check_owner
 from loopmeter_gateway.jobs.records import JobRecord
 from loopmeter_gateway.live.terms import WARNING_S, LiveTerms
 from loopmeter_gateway.money import ledger
@@ -64,7 +66,7 @@ class SessionRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Played:
     """What delivering a chunk came to: ``received`` is ``None`` if it could not be paid for, and the session ended."""
 
     record: JobRecord
@@ -132,25 +134,25 @@ def _entry(row: Any) -> LogEntry:
 
 
 def deliver(
-    connection: Connection,
-    job_id: str,
-    terms: LiveTerms,
-    chunk: LiveChunk,
-    new_entries: list[tuple[int, LogEntry]],
-    now_ms: int,
-    hold_expires_at_ms: int,
-) -> Delivery:
+    connection: Connection, delivery: Delivery, terms: LiveTerms, new_entries: list[tuple[int, LogEntry]]
+) -> Played:
     """Store a chunk with the changes before it, and charge it; renew the hold where a minute is nearly used up.
 
-    A chunk that cannot be paid for ends the session instead. Raises ``Refused`` job_ended, hold_expired.
+    A chunk that cannot be paid for ends the session instead. Raises ``Refused`` job_ended, hold_expired; ``JobMoved``.
     """
+    job_id, chunk, now_ms = delivery.record.id, delivery.chunk, delivery.now_ms
+    if delivery.gateway_id is not None:
+        check_owner(connection, job_id, delivery.gateway_id)
     row = connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one()
     if row.state in ENDED_STATES:
         raise Refused("job_ended", f"expected a session that is played, found {job_id} {row.state}")
     assert row.chunks_delivered == chunk.index
     frames = row.frames_delivered + chunk.frames
     total = terms.due(frames)
-    held = connection.execute(select(holds.c.amount).where(holds.c.id == row.hold_id)).scalar_one()
+    hold = connection.execute(select(holds).where(holds.c.id == row.hold_id).with_for_update()).one()
+    if hold.state != "open":
+        raise ledger.closed_hold(row.hold_id)
+    held = hold.amount
     wanted = terms.hold_due(frames)
     at_budget = False
     if wanted > held:
@@ -162,10 +164,11 @@ def deliver(
     at_cap = at_budget or (terms.max_tokens is not None and held >= terms.max_tokens)
     if total > held:
         reason: LiveEndReason = "budget" if at_cap else "no_tokens"
-        return Delivery(end(connection, job_id, reason, now_ms), None, reason=reason)
+        return Played(end(connection, job_id, reason, now_ms), None, reason=reason)
     for number, entry in new_entries:
         _keep_entry(connection, job_id, number, entry)
-    record, received = records.store_chunk(connection, row, chunk, total, now_ms, hold_expires_at_ms)
+    due = Due(records.record_of(row), chunk, total, now_ms, delivery.hold_expires_at_ms)
+    ((_, received),) = store_chunks(connection, [due])
     warning = None
     if terms.due(frames + WARNING_S * terms.sample_rate_hz) > held:
         warning = LiveWarning(
@@ -174,7 +177,8 @@ def deliver(
             tokens_left=held - total,
             seconds_left=terms.seconds_left(frames, held - total),
         )
-    return Delivery(record, received, warning)
+    # The offer of a session grows with what was delivered, so its record is read again.
+    return Played(records.find_job(connection, job_id, row.customer_id), received, warning)
 
 
 def _keep_entry(connection: Connection, job_id: str, number: int, entry: LogEntry) -> None:

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from loopmeter import LiveApplied, LiveEndReason, LiveRequest, LiveSettings, LiveWarning
 from loopmeter_engine.contract import Chunk, Engine, LiveChange, LiveChunk, LiveEngine
 from loopmeter_engine.live_grid import spans
-from loopmeter_gateway.jobs.live import Delivered, Lease, LiveJob
+from loopmeter_gateway.jobs.deliveries import Delivered, Deliveries, Delivery
+from loopmeter_gateway.jobs.live import Lease, LiveJob
 from loopmeter_gateway.jobs.records import Ended, JobRecord
 from loopmeter_gateway.live import records
 from loopmeter_gateway.live.records import LogEntry, SessionRecord
@@ -97,16 +98,15 @@ class LiveSession(LiveJob):
         """What took effect inside chunk ``index``, in order."""
         return self._applied.get(index, ())
 
-    def deliver(self, connection: Connection, chunk: Chunk, now_ms: int, hold_expires_at_ms: int) -> Delivered:
-        assert isinstance(chunk, LiveChunk)
+    async def deliver(self, deliveries: Deliveries, delivery: Delivery) -> Delivered:
         new = [
             (number, self.log[number])
             for number in range(self._kept, len(self.log))
-            if self.log[number].change.from_chunk <= chunk.index
+            if self.log[number].change.from_chunk <= delivery.chunk.index
         ]
-        found = records.deliver(connection, self.record.id, self.terms, chunk, new, now_ms, hold_expires_at_ms)
+        found = await deliveries.database.write(lambda c: records.deliver(c, delivery, self.terms, new))
         self.warning, self.reason = found.warning, found.reason
-        return found.record, found.received
+        return Delivered(found.record, found.received)
 
     def update(self, record: JobRecord) -> None:
         while self._kept < len(self.log) and self.log[self._kept].change.from_chunk < record.chunks_delivered:

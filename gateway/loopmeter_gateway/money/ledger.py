@@ -11,9 +11,10 @@ Closing a hold twice changes nothing. What else moves tokens (grants, refunds, a
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from loopmeter import Balance
 from loopmeter_gateway.problems import Refused
@@ -109,27 +110,61 @@ def change_account(connection: Connection, account_id: str, *, needed: int = 0, 
         )
 
 
-def post(connection: Connection, hold_id: str, chunk_index: int, tokens: int, now_ms: int, expires_at_ms: int) -> None:
-    """Charge one chunk against its hold, and put off the hold's expiry. 0 tokens leave no transfer.
+class Charge(NamedTuple):
+    """One chunk's share of a hold of ``account_id``, and until when the hold lasts then."""
 
-    The balance takes note when the hold is closed: until then the hold itself says what was posted.
+    hold_id: str
+    account_id: str
+    chunk_index: int
+    tokens: int
+    now_ms: int
+    expires_at_ms: int
+
+
+def post(connection: Connection, hold_id: str, chunk_index: int, tokens: int, now_ms: int, expires_at_ms: int) -> None:
+    """Charge one chunk against its hold. Raises ``Refused`` hold_expired (the hold is closed), and as ``post_all``."""
+    open_ = (holds.c.id == hold_id) & (holds.c.state == "open")
+    account_id = connection.execute(select(holds.c.account_id).where(open_).with_for_update()).scalar()
+    if account_id is None:
+        raise closed_hold(hold_id)
+    post_all(connection, [Charge(hold_id, account_id, chunk_index, tokens, now_ms, expires_at_ms)])
+
+
+def closed_hold(hold_id: str) -> Refused:
+    """What to answer to a charge against a hold that is not open."""
+    return Refused("hold_expired", f"expected an open hold, found {hold_id} closed; ask again with a new request")
+
+
+def post_all(connection: Connection, charges: Sequence[Charge]) -> None:
+    """Charge chunks against open holds, whose rows the caller has locked, and put off their expiry.
+
+    The balance takes note when a hold is closed: until then the hold itself says what was posted. 0 tokens leave no
+    transfer. One statement per table, however many charges.
 
     Raises:
-        Refused: hold_expired (the hold is closed).
-        sqlalchemy.exc.IntegrityError: more than was held, or the chunk was charged before.
+        sqlalchemy.exc.IntegrityError: more than was held, or a chunk was charged before.
     """
-    charged = connection.execute(
-        update(holds)
-        .where(holds.c.id == hold_id, holds.c.state == "open")
-        .values(posted=holds.c.posted + tokens, expires_at_ms=expires_at_ms)
-        .returning(holds.c.account_id)
-    ).first()
-    if charged is None:
-        raise Refused("hold_expired", f"expected an open hold, found {hold_id} closed; ask again with a new request")
-    if tokens:
-        record_transfer(
-            connection, charged.account_id, REVENUE, tokens, now_ms, "charge", hold_id=hold_id, chunk_index=chunk_index
-        )
+    mine = (holds.c.id == bindparam("hold")) & (holds.c.state == "open")
+    posted = {"posted": holds.c.posted + bindparam("tokens"), "expires_at_ms": bindparam("until_ms")}
+    connection.execute(
+        update(holds).where(mine).values(posted),
+        [{"hold": charge.hold_id, "tokens": charge.tokens, "until_ms": charge.expires_at_ms} for charge in charges],
+    )
+    entries = [
+        {
+            "debit_account_id": charge.account_id,
+            "credit_account_id": REVENUE,
+            "amount": charge.tokens,
+            "hold_id": charge.hold_id,
+            "chunk_index": charge.chunk_index,
+            "kind": "charge",
+            "created_at_ms": charge.now_ms,
+        }
+        for charge in charges
+        if charge.tokens
+    ]
+    if entries:
+        connection.execute(insert(transfers), entries)
 
 
 def extend_hold(connection: Connection, hold_id: str, tokens: int) -> int:
@@ -182,7 +217,6 @@ def record_transfer(
     kind: Kind,
     *,
     hold_id: str | None = None,
-    chunk_index: int | None = None,
     reason: str | None = None,
     actor: str | None = None,
     reference: str | None = None,
@@ -193,7 +227,6 @@ def record_transfer(
         "credit_account_id": credit,
         "amount": amount,
         "hold_id": hold_id,
-        "chunk_index": chunk_index,
         "kind": kind,
         "reason": reason,
         "actor": actor,

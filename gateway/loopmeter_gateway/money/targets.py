@@ -6,7 +6,7 @@ identifier with an error, which is as good as taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import httpx
@@ -33,7 +33,7 @@ class OpenMeter:
 
     def __init__(self, url: str, token: str) -> None:
         self._url = f"{url.rstrip('/')}/api/v1/events"
-        self._headers = {"Content-Type": "application/cloudevents-batch+json", "Authorization": f"Bearer {token}"}
+        self._headers = {"Content-Type": "application/cloudevents-batch+json"} | _bearer(token)
 
     def send(self, events: Sequence[OutboxEvent]) -> None:
         _post(self._url, self._headers, json=[event.event for event in events])
@@ -47,7 +47,7 @@ class StripeMeters:
 
     def __init__(self, url: str, token: str, event_name: str = "loopmeter_tokens") -> None:
         self._url = f"{url.rstrip('/')}/v1/billing/meter_events"
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._headers = _bearer(token)
         self._event_name = event_name
 
     def send(self, events: Sequence[OutboxEvent]) -> None:
@@ -61,6 +61,22 @@ class StripeMeters:
                     "payload[value]": str(event.event["data"]["tokens"]),
                 }
                 _post(self._url, self._headers, data=form, repeated="identifier")
+
+
+TARGETS: dict[str, Callable[[str, str], UsageTarget]] = {"openmeter": OpenMeter, "stripe": StripeMeters}
+
+
+def parse_target(text: str, token: str) -> tuple[str, UsageTarget]:
+    """The name and the target of ``openmeter=URL`` or ``stripe=URL``. Raises ``ValueError``."""
+    name, _, url = text.partition("=")
+    if name not in TARGETS or not url.startswith(("http://", "https://")):
+        raise ValueError(f"expected a usage target such as openmeter=https://meter.example, found {text!r}")
+    return name, TARGETS[name](url, token)
+
+
+def _bearer(token: str) -> dict[str, str]:
+    """An OpenMeter of one's own may ask for no token."""
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _post(

@@ -11,6 +11,8 @@ from pathlib import Path
 from loopmeter import Loop, LoopmeterError
 from loopmeter_integrations._asking import add_loop_arguments, make_loop
 from loopmeter_integrations.ardour._control import DEFAULT_PORT, ArdourControl
+from loopmeter_integrations.ardour._note import ACTION, Note
+from loopmeter_integrations.ardour._rates import check_rate, wav_at_rate
 from loopmeter_integrations.ardour._session import ArdourSession, SessionError
 from loopmeter_integrations.osc._files import AtomicFile, safe_name
 
@@ -31,12 +33,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="loopmeter adapter ardour",
         description="Make a loop at the tempo of an Ardour session, and put it on a bar of one of its tracks. A "
-        "session that is open in Ardour gives its tempo as it is now; the loop comes in when it is closed there.",
+        "session that is open in Ardour gives its tempo as it is now; the loop comes in by the script action "
+        f"'{ACTION}' (integrations/ardour/loopmeter.lua), or when the session is closed.",
     )
     parser.add_argument("session", type=Path, help="the session's folder, or its .ardour file")
     add_loop_arguments(parser, tempo=False)
     parser.add_argument("--at-bar", type=int, default=1, help="where the loop begins; counted from 1")
     parser.add_argument("--track", required=True, help="the audio track")
+    parser.add_argument(
+        "--action", help="the script action's place in Ardour, such as script-1; it is run at once then"
+    )
     parser.add_argument("--osc-port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--wait-s", type=float, default=600.0, help="how long to wait for the session to be closed")
     return parser
@@ -50,15 +56,13 @@ def _run(told: argparse.Namespace, ardour: ArdourControl) -> None:
         session = ArdourSession(told.session)
     bar = session.bar(told.at_bar)
     session.check_track(told.track)
-    session.check_rate(44_100)
+    check_rate(session.sample_rate_hz)
     loop, midi = make_loop(told, tempo_bpm=bar.tempo_bpm, beats_per_bar=bar.beats_per_bar)
     wav = _write(session, loop, midi)
-    if is_open:
-        print(f"the loop is made; close the session {session.name!r} in Ardour to bring it in", flush=True)
-        _wait_until_closed(ardour, told.wait_s, wav)
+    if not (is_open and _brought_in(told, ardour, session, wav, bar.frame)):
         session = ArdourSession(told.session)
-    session.insert(wav, told.track, bar.frame)
-    session.save()
+        session.insert(wav, told.track, bar.frame)
+        session.save()
     print(f"{wav.name} is on track {told.track!r} at bar {told.at_bar}, frame {bar.frame}", flush=True)
 
 
@@ -66,7 +70,8 @@ def _write(session: ArdourSession, loop: Loop, midi: bytes) -> Path:
     """The loop among the session's own sound, and its MIDI where the session keeps MIDI."""
     name = safe_name("loop", loop.id)
     midi_folder = session.audio_folder.with_name("midifiles")
-    for folder, ending, data in ((midi_folder, ".mid", midi), (session.audio_folder, ".wav", loop.wav)):
+    sound = wav_at_rate(loop, session.sample_rate_hz)
+    for folder, ending, data in ((midi_folder, ".mid", midi), (session.audio_folder, ".wav", sound)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with AtomicFile(folder) as file:
@@ -79,11 +84,33 @@ def _write(session: ArdourSession, loop: Loop, midi: bytes) -> Path:
     return path
 
 
-def _wait_until_closed(ardour: ArdourControl, wait_s: float, wav: Path) -> None:
-    until = time.monotonic() + wait_s
-    while ardour.is_there():
-        if time.monotonic() > until:
-            raise SessionError(
-                f"expected the session to be closed within {wait_s:g} s, found it open; the loop is {wav}"
-            )
-        time.sleep(0.2)
+def _brought_in(told: argparse.Namespace, ardour: ArdourControl, session: ArdourSession, wav: Path, frame: int) -> bool:
+    """Wait until Ardour's script action has brought the loop in, or until the session is closed without."""
+    note = Note(session.path.parent)
+    note.leave(wav, told.track, frame)
+    print(
+        f"the loop is made; close the session {session.name!r} in Ardour to bring it in, or run the script action "
+        f"{ACTION!r} there",
+        flush=True,
+    )
+    if told.action is not None:
+        ardour.send("/access_action", f"LuaAction/{told.action}")
+    until = time.monotonic() + told.wait_s
+    try:
+        while True:
+            is_there = ardour.is_there()
+            problem = note.answer()
+            if problem is not None:
+                break
+            if not is_there:
+                return False
+            if time.monotonic() > until:
+                raise SessionError(
+                    f"expected the session to be closed within {told.wait_s:g} s, found it open; the loop is {wav}"
+                )
+            time.sleep(0.2)
+    finally:
+        note.take_back()
+    if problem:
+        raise SessionError(f"{problem}; the loop is {wav}")
+    return True

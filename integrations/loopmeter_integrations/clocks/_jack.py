@@ -38,6 +38,10 @@ class JackTransportClock:
             beat = position.frame / position.rate_hz * tempo_bpm / 60
         self._line = Timeline(time_s, beat, tempo_bpm if position.rolling else 0.0)
 
+    def stop(self, now_s: float) -> None:
+        """No position comes any more: stand still at the beat of now."""
+        self._line = Timeline(now_s, self._line.beat_at(now_s), 0.0)
+
     def timeline(self, now_s: float) -> Timeline:
         return self._line
 

@@ -32,6 +32,7 @@ from loopmeter_integrations.osc._codec import Argument, Message, Unreadable, dec
 from loopmeter_integrations.osc._limits import MESSAGES_PER_S_IN_ALL, MessageRate, SpendingCaps
 from loopmeter_integrations.osc._refusals import Refusal, explain
 from loopmeter_integrations.osc._schedule import Schedule, TooFarAhead, TooManyHeld
+from loopmeter_integrations.osc._spares import SpareFiles
 from loopmeter_integrations.osc._stage import Stage, Told
 from loopmeter_integrations.osc._table import ERROR, REPLIES, REQUESTS
 
@@ -78,6 +79,7 @@ class Bridge:
     ) -> None:
         self._client = client
         self._folder = folder.resolve()
+        self._files = SpareFiles(self._folder)
         self._send = send
         self._caps = caps or SpendingCaps()
         self._loop = asyncio.get_running_loop()
@@ -148,6 +150,7 @@ class Bridge:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_S_MAX)
+        await self._files.close()
 
     def _admit(self, sender: Client) -> bool:
         now_s = self._loop.time()
@@ -189,8 +192,8 @@ class Bridge:
                 f"{address} in all, found {of_client} and {loops}; wait for one to end",
             )
         reply = partial(self.reply, client, own_id)
-        made = partial(self._stage.made, client, own_id)
-        work = _work.Work(self._client, client, self._caps, self._folder, values, reply, made)
+        find, made = partial(self._stage.find, client), partial(self._stage.made, client, own_id)
+        work = _work.Work(self._client, client, self._caps, self._folder, self._files, values, reply, find, made)
         running = self._running[key] = _Running(work, self.spawn(self._run(key, work)))
         # A task that is cancelled before its first step never reaches its own finally.
         running.task.add_done_callback(lambda _: self._end(key, running))

@@ -43,6 +43,10 @@ class AtomicFile:
         self._file: BinaryIO = os.fdopen(descriptor, "wb")
         self._folder = folder
 
+    def is_there(self) -> bool:
+        """Whether it can still be given a name: nobody has moved its folder or taken the right to write there."""
+        return os.access(self._folder, os.W_OK | os.X_OK) and os.path.exists(self._temporary)
+
     def write(self, data: bytes) -> None:
         """Append."""
         self._file.write(data)

@@ -11,7 +11,7 @@ from loopmeter_integrations.clocks import Clock, ClockError, JackTransportClock,
 from loopmeter_integrations.osc._stage import Stage, Told
 
 if TYPE_CHECKING:
-    from loopmeter_integrations.playback import Event, Output, Player
+    from loopmeter_integrations.playback import Event, OnOutput, Output, Player
 
 ClockName = Literal["own", "link", "midi", "jack"]
 OutputName = Literal["none", "jack", "portaudio"]
@@ -59,11 +59,11 @@ class Instruments:
             case "own":
                 return OwnClock(self.tempo_bpm, time.monotonic())
 
-    def _player(self, clock: Clock) -> Callable[[Callable[[Event], None]], Player]:
+    def _player(self, clock: Clock) -> Callable[[Callable[[Event], None], OnOutput], Player]:
         from loopmeter_integrations.playback import Player
 
         output = self._output(clock)
-        return lambda on_event: Player(clock, output, on_event)
+        return lambda on_event, on_output: Player(clock, output, on_event, on_output)
 
     def _output(self, clock: Clock) -> Output:
         from loopmeter_integrations.playback import JackOutput, PortAudioOutput

@@ -6,6 +6,7 @@ import logging
 
 from loopmeter import APIError, BudgetExceeded, ConnectionFailed, InvalidRequest, LoopmeterError, StreamInterrupted
 from loopmeter_integrations.osc import _work
+from loopmeter_integrations.osc._addresses import BadArguments
 from loopmeter_integrations.osc._limits import CapReached
 from loopmeter_integrations.osc._live import UnknownControl
 
@@ -31,7 +32,7 @@ def explain(error: Exception) -> tuple[str, str]:
         return error.code, error.message
     if isinstance(error, CapReached):
         return error.code, str(error)
-    if isinstance(error, UnknownControl):
+    if isinstance(error, BadArguments | UnknownControl):
         return "bad_arguments", str(error)
     if isinstance(error, BudgetExceeded):
         return "over_budget", error.message

@@ -21,7 +21,7 @@ from loopmeter_integrations.osc._library import Library, MadeLoop
 from loopmeter_integrations.osc._refusals import Refusal, explain
 
 if TYPE_CHECKING:  # numpy, which a bridge without an output does without.
-    from loopmeter_integrations.playback import Event, Player, Sound
+    from loopmeter_integrations.playback import Event, OnOutput, OutputState, Player, Sound
 
 BARS_MAX = 64
 SOUND_BYTES_MAX = 2**28
@@ -59,12 +59,12 @@ class Stage:
         told: Told,
         clock: Clock,
         beats_per_bar: int,
-        player: Callable[[Callable[[Event], None]], Player] | None = None,
+        player: Callable[[Callable[[Event], None], OnOutput], Player] | None = None,
     ) -> None:
         self._told = told
         self._clock = clock
         self._beats_per_bar = beats_per_bar
-        self._player = player(self._on_event) if player is not None else None
+        self._player = player(self._on_event, self._on_output) if player is not None else None
         self._library = Library()
         self._waiting: dict[int, Wish] = {}
         self._latest: dict[int, Wish] = {}
@@ -77,6 +77,7 @@ class Stage:
             "/loopmeter/gain": self._gain,
             "/loopmeter/clock": self._tell_clock,
             "/loopmeter/tempo": self._tempo,
+            "/loopmeter/output": self._tell_output,
         }
 
     def start(self) -> None:
@@ -89,6 +90,10 @@ class Stage:
             self._player.close()
         else:
             self._clock.close()
+
+    def find(self, client: Client, name: str) -> MadeLoop | None:
+        """The client's loop of this id, or anybody's whose WAV file has this name."""
+        return self._library.find(client, name)
 
     def made(self, client: Client, own_id: str, made: MadeLoop) -> None:
         """A loop is ready: begin what waited for it."""
@@ -187,6 +192,9 @@ class Stage:
             raise Refusal("bad_arguments", error.message) from error
         self._tell_clock(client, own_id, values)
 
+    def _tell_output(self, client: Client, own_id: str, _: Values) -> None:
+        self._told.reply(client, own_id, "/loopmeter/output", *self._output())
+
     # How it comes about.
 
     def _wish(self, client: Client, own_id: str, values: Values) -> Wish:
@@ -271,6 +279,15 @@ class Stage:
         else:
             self._playing.pop(wish.deck, None)
             self._happened(wish, "/loopmeter/stopped", deck, event.beat)
+
+    def _on_output(self, _state: OutputState, _why: str) -> None:
+        self._told.tell("decks", "/loopmeter/output", *self._output())
+
+    def _output(self) -> tuple[Value, ...]:
+        player = self._player
+        if player is None:
+            return "none", "", 0, 0, "expected a bridge with an output, found none; start it with --play jack"
+        return player.state, player.output.name, player.rate_hz, player.output.xruns, player.why
 
     def _happened(self, wish: Wish, address: str, *values: Value) -> None:
         self._told.reply(wish.client, wish.own_id, address, *values)

@@ -66,6 +66,7 @@ OPTIONS: dict[str, Parameter] = {
         Parameter("solver", "s", "`euler`, `heun` or `ab2`"),
         Parameter("steps", "i", "denoising steps, 1 to 100"),
         Parameter("guidance", "f", "how closely the sound follows the prompt, 0 to 10"),
+        Parameter("midi", "s", "whose notes to play: the id of a loop of yours, or a MIDI file in the folder"),
         Parameter("midi_base64", "s", "a Standard MIDI File to play, in base64; it must fit the datagram"),
         Parameter("chords", "s", "one a bar, as `Am F C G`, or several, as `Am F | C G`"),
         Parameter("swing", "f", "0 to 1; 1 is a full triplet"),
@@ -75,6 +76,8 @@ OPTIONS: dict[str, Parameter] = {
         Parameter("task", "s", "what an engine that can do more than make loops should do, as `repaint`"),
         Parameter("lyrics", "s", "what is sung, where the engine sings"),
         Parameter("language", "s", "of the lyrics, as `en`"),
+        Parameter("source", "s", "what a task works on: the id of a loop of yours, or a sound file in the folder"),
+        Parameter("reference", "s", "the same, for its timbre alone"),
         Parameter("source_audio_base64", "s", "a WAV, FLAC or Ogg file in base64; it must fit the packet"),
         Parameter("reference_audio_base64", "s", "the same, for its timbre alone"),
         Parameter("negative_prompt", "s", "what should not be heard"),
@@ -211,12 +214,19 @@ REQUESTS: dict[str, Request] = {
             "Change the tempo of our own clock, or of the Link session.",
         ),
         Request(
+            "/loopmeter/output",
+            (ID,),
+            ("reply_port",),
+            ("/loopmeter/output",),
+            "Does it sound, and has it stuttered?",
+        ),
+        Request(
             "/loopmeter/subscribe",
             (ID, Parameter("topic", "s"), Parameter("lease_s", "f")),
             ("reply_port",),
             ("/loopmeter/subscribed", "/loopmeter/heartbeat", "/loopmeter/beat"),
             "Be told about a topic until the lease runs out: `heartbeat`, `beat`, or `decks` for everything that "
-            "starts and stops. Ask again to renew it, with 0 to end it.",
+            "starts and stops, the output included. Ask again to renew it, with 0 to end it.",
         ),
     )
 }
@@ -315,6 +325,19 @@ REPLIES: dict[str, Reply] = {
             "/loopmeter/clock",
             (ID, Parameter("source", "s"), Parameter("bpm", "f"), Parameter("beat", "f"), Parameter("peers", "i")),
             "The clock is `own`, `link`, `midi` or `jack`; 0 bpm is a clock that stands still.",
+        ),
+        Reply(
+            "/loopmeter/output",
+            (
+                ID,
+                Parameter("state", "s"),
+                Parameter("output", "s"),
+                Parameter("rate_hz", "i"),
+                Parameter("xruns", "i"),
+                Parameter("why", "s"),
+            ),
+            "`plays`, `lost` (tried again every second; `why` says what is in the way), or `none`. `output` is `jack` "
+            "or `portaudio`, `xruns` is how often it was not served in time.",
         ),
         Reply(
             "/loopmeter/live/started",

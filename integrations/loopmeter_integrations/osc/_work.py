@@ -25,16 +25,18 @@ from loopmeter import (
     wav_padding,
 )
 from loopmeter_integrations.osc import _live
-from loopmeter_integrations.osc._addresses import Value
+from loopmeter_integrations.osc._addresses import BadArguments, Value
 from loopmeter_integrations.osc._clients import Client
-from loopmeter_integrations.osc._files import AtomicFile, open_files, safe_name
+from loopmeter_integrations.osc._files import AtomicFile, safe_name
 from loopmeter_integrations.osc._library import MadeLoop
 from loopmeter_integrations.osc._limits import SpendingCaps
+from loopmeter_integrations.osc._sources import MATERIALS, MIDI, Material
+from loopmeter_integrations.osc._spares import SpareFiles
 from loopmeter_integrations.osc._table import PROTOCOL
 
 # The request's own names for the arguments that the protocol calls otherwise.
 FIELD_OF_ARGUMENT = {"bpm": "tempo_bpm"}
-_NOT_OF_THE_REQUEST = frozenset({"id", "max_tokens", "reply_port"})
+_NOT_OF_THE_REQUEST = frozenset({"id", "max_tokens", "reply_port", *(material.option for material in MATERIALS)})
 
 
 @dataclass
@@ -42,16 +44,18 @@ class Work:
     """One request in the making. ``reply`` takes an address and the values behind the id.
 
     ``cancel_wanted`` is set by a cancel; ``job`` is known from the moment that the gateway has accepted the loop.
-    ``payer`` is whose spending is capped; ``made`` is called when the files are there; ``live`` steers a live session
-    once it has started.
+    ``payer`` is whose spending is capped; ``find`` gives the payer's loop of an id, ``made`` is called when there is
+    another one; ``live`` steers a live session once it has started.
     """
 
     client: AsyncLoopmeter
     payer: Client
     caps: SpendingCaps
     folder: Path
+    files: SpareFiles
     values: Mapping[str, Value]
     reply: Callable[..., None]
+    find: Callable[[str], MadeLoop | None]
     made: Callable[[MadeLoop], None]
     cancel_wanted: bool = False
     job: str | None = None
@@ -71,13 +75,13 @@ async def balance(work: Work) -> None:
 
 
 async def quote(work: Work) -> None:
-    priced = await work.client.quote(_prompt(work), **request_options(work.values))
+    priced = await work.client.quote(_prompt(work), **await _options(work))
     work.reply("/loopmeter/quoted", priced.tokens, priced.frames, priced.chunks)
 
 
 async def loop(work: Work) -> None:
-    """Order, write as it comes. The folder is tried first: nothing is charged for a disk that is full."""
-    wav, midi = await _opened(work.folder)
+    """Order, write as it comes. The folder is tried first: nothing is charged for one that cannot be written."""
+    wav, midi = await work.files.take()
     with wav, midi:
         try:
             await _make(work, wav, midi)
@@ -85,45 +89,31 @@ async def loop(work: Work) -> None:
             if ended.state != "cancelled":
                 raise
             work.reply("/loopmeter/cancelled", ended.tokens_charged)
-
-
-async def _opened(folder: Path) -> list[AtomicFile]:
-    """A file for the sound and one for the notes. A thread cannot be cancelled: what it opens for nobody is closed."""
-    opening = asyncio.ensure_future(asyncio.to_thread(open_files, folder, 2))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_again)
-        raise
-
-
-def _close_again(opening: asyncio.Future[list[AtomicFile]]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        for file in opening.result():
-            file.__exit__()
+        finally:
+            work.files.prepare()
 
 
 async def _make(work: Work, wav: AtomicFile, midi: AtomicFile) -> None:
     """One call to the gateway; under a budget two, since the price must be known before the order."""
-    limit = work.values.get("max_tokens")
+    limit, options = work.values.get("max_tokens"), await _options(work)
     if limit is None and not work.caps.any:
-        await _stream(work, wav, midi, None)
+        await _stream(work, wav, midi, options, None)
         return
-    priced = await work.client.quote(_prompt(work), **request_options(work.values))
+    priced = await work.client.quote(_prompt(work), **options)
     if isinstance(limit, int) and priced.tokens > limit:
         raise BudgetExceeded(priced.tokens, limit)
     minute = work.caps.reserve(work.payer, priced.tokens, time.monotonic())
     try:
-        await _stream(work, wav, midi, priced)
+        await _stream(work, wav, midi, options, priced)
     finally:
         work.caps.settle(work.payer, minute, priced.tokens, work.tokens_charged)
 
 
-async def _stream(work: Work, wav: AtomicFile, midi: AtomicFile, priced: Quote | None) -> None:
+async def _stream(work: Work, wav: AtomicFile, midi: AtomicFile, options: dict[str, Any], priced: Quote | None) -> None:
     if work.cancel_wanted:
         work.reply("/loopmeter/cancelled", 0)
         return
-    async with work.client.loops.stream(_prompt(work), quote=priced, **request_options(work.values)) as stream:
+    async with work.client.loops.stream(_prompt(work), quote=priced, **options) as stream:
         started = stream.started
         work.job = started.job
         work.reply("/loopmeter/accepted", started.job, await _price(work.client, started))
@@ -175,6 +165,25 @@ WORK_OF_ADDRESS: dict[str, Callable[[Work], Coroutine[Any, Any, None]]] = {
 
 def _prompt(work: Work) -> str:
     return str(work.values["prompt"])
+
+
+async def _options(work: Work) -> dict[str, Any]:
+    """The keyword arguments of the SDK, files included. Raises ``BadArguments``: no such file, or not of its kind."""
+    options = request_options(work.values)
+    for material in MATERIALS:
+        if material.option in work.values:
+            if material.field in options:
+                raise BadArguments(f"{material.option}: expected it or {material.field}, found both")
+            options[material.field] = await asyncio.to_thread(_read, work, material)
+    return options
+
+
+def _read(work: Work, material: Material) -> str:
+    named = str(work.values[material.option])
+    loop = work.find(named)
+    if loop is not None:
+        named = str(loop.path.with_suffix(".mid") if material is MIDI else loop.path)
+    return material.read_base64(material.find(work.folder, named))
 
 
 def request_options(values: Mapping[str, Value]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from loopmeter_integrations.playback._mixer import (
     Stop,
 )
 from loopmeter_integrations.playback._outputs import FrameTimes, Output, OutputError, PortAudioOutput
-from loopmeter_integrations.playback._player import Player
+from loopmeter_integrations.playback._player import OnOutput, OutputState, Player
 from loopmeter_integrations.playback._sounds import UnreadableSound, read_sound
 
 __all__ = [
@@ -31,8 +31,10 @@ __all__ = [
     "Happened",
     "JackOutput",
     "Mixer",
+    "OnOutput",
     "Output",
     "OutputError",
+    "OutputState",
     "Play",
     "Player",
     "PortAudioOutput",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,17 +14,22 @@ from loopmeter_integrations.clocks._jack import TransportPosition
 from loopmeter_integrations.playback._mixer import CHANNELS
 from loopmeter_integrations.playback._outputs import FrameTimes, OutputError, Render
 
+log = logging.getLogger("loopmeter.osc")
+
 
 class JackOutput:
     """Two output ports of the client ``name``, connected to the first physical inputs where there are some.
 
     ``midi`` gets what comes in at the port ``midi_clock``; ``transport`` the transport's position, once a cycle.
-    ``lost`` is called, from another thread, when the server goes. ``latency_s`` is what the hardware adds to the one
-    period that JACK takes; it moves what Link's beats are aligned with, not MIDI clock's or the transport's.
+    ``latency_s`` is what the hardware adds to the one period that JACK takes; it moves what Link's beats are aligned
+    with, not MIDI clock's or the transport's. When the server goes, or throws us out, ``lost`` of ``start`` is called;
+    ``close`` and another ``start`` then find the next server, which has to run at the same rate.
 
     Raises:
         OutputError: JACK-Client, libjack or the server is missing.
     """
+
+    name = "jack"
 
     def __init__(
         self,
@@ -33,7 +40,6 @@ class JackOutput:
         transport: JackTransportClock | None = None,
         connect: bool = True,
         latency_s: float = 0.0,
-        lost: Callable[[str], None] = lambda _: None,
     ) -> None:
         try:
             import jack
@@ -43,68 +49,103 @@ class JackOutput:
                 "pip install 'loopmeter[osc,play]' and, on Debian, apt-get install libjack-jackd2-0"
             ) from error
         self._jack = jack
+        self._name, self._server = name, server
+        self._midi, self._transport, self._connect = midi, transport, connect
+        self._latency_s = latency_s
+        self._client: Any = self._opened()
+        self.rate_hz = int(self._client.samplerate)
+        self.xruns = 0
+
+    def _opened(self) -> Any:
+        jack = self._jack
+        _listen(jack)
         try:
-            self._client = jack.Client(name, no_start_server=True, servername=server)
+            return jack.Client(self._name, no_start_server=True, servername=self._server)
         except jack.JackOpenError as error:
             raise OutputError(
                 "expected a JACK server, found none; start one, for example: jackd -d alsa, or use --play portaudio"
             ) from error
-        self.rate_hz = int(self._client.samplerate)
-        self.xruns = 0
-        self._midi, self._transport, self._connect = midi, transport, connect
-        self._latency_s = latency_s
-        self._ports = [self._client.outports.register(f"out_{number + 1}") for number in range(CHANNELS)]
-        self._midi_port = self._client.midi_inports.register("midi_clock") if midi is not None else None
-        self._times = FrameTimes(self.rate_hz)
-        self._client.set_xrun_callback(self._count_xrun)
-        self._client.set_shutdown_callback(lambda _, reason: lost(reason))
 
-    def start(self, render: Render) -> None:
+    def start(self, render: Render, lost: Callable[[str], None] = lambda _: None) -> None:
+        client = self._client = self._client or self._opened()
+        if int(client.samplerate) != self.rate_hz:
+            found_hz = int(client.samplerate)
+            self.close()
+            raise OutputError(
+                f"expected a JACK server at {self.rate_hz} Hz, as before, found one at {found_hz} Hz; "
+                "start it at the same rate, or the bridge anew"
+            )
+        try:
+            self._activate(client, render, lost)
+        except self._jack.JackError as error:
+            self.close()
+            raise OutputError(f"expected a JACK client that can be activated, found: {error}") from error
+        if self._connect:
+            physical = client.get_ports(is_physical=True, is_input=True, is_audio=True)
+            for port, target in zip(client.outports, physical, strict=False):
+                with contextlib.suppress(self._jack.JackError):
+                    port.connect(target)
+
+    def _activate(self, client: Any, render: Render, lost: Callable[[str], None]) -> None:
         # Bound once: nothing is looked up in the audio thread that need not be.
-        client, ports, rate_hz = self._client, self._ports, self.rate_hz
+        rate_hz, latency_s, times = self.rate_hz, self._latency_s, FrameTimes(self.rate_hz)
+        ports = [client.outports.register(f"out_{number + 1}") for number in range(CHANNELS)]
+        midi_port = client.midi_inports.register("midi_clock") if self._midi is not None else None
 
         def process(count: int) -> None:
             frame = client.last_frame_time
             late_s = client.frames_since_cycle_start / rate_hz
             # What is written in this cycle is heard when the next one begins, at the earliest.
-            time_s = self._times.asked(frame, time.monotonic() - late_s) + count / rate_hz + self._latency_s
-            self._receive(time_s, rate_hz)
+            time_s = times.asked(frame, time.monotonic() - late_s) + count / rate_hz + latency_s
+            self._receive(client, midi_port, time_s)
             block = render(count, time_s)
             for channel, port in enumerate(ports):
                 port.get_array()[:] = block[:, channel]
 
-        try:
-            client.set_process_callback(process)
-            client.activate()
-        except self._jack.JackError as error:
-            raise OutputError(f"expected a JACK client that can be activated, found: {error}") from error
-        if self._connect:
-            physical = client.get_ports(is_physical=True, is_input=True, is_audio=True)
-            for port, target in zip(ports, physical, strict=False):
-                with contextlib.suppress(self._jack.JackError):
-                    port.connect(target)
+        client.set_process_callback(process)
+        client.set_xrun_callback(self._count_xrun)
+        client.set_shutdown_callback(lambda _, reason: self._on_shutdown(reason, lost))
+        client.activate()
 
     def close(self) -> None:
-        with contextlib.suppress(self._jack.JackError):  # The server may have gone.
-            self._client.deactivate()
-            self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(self._jack.JackError):  # The server may have gone.
+                client.deactivate()
+                client.close()
+
+    def _on_shutdown(self, reason: str, lost: Callable[[str], None]) -> None:
+        """In a thread of JACK, in which nothing of JACK may be called."""
+        if self._transport is not None:
+            self._transport.stop(time.monotonic())
+        lost(reason or "the JACK server has ended")
 
     def _count_xrun(self, _delayed_us: float) -> None:
         self.xruns += 1
 
-    def _receive(self, time_s: float, rate_hz: int) -> None:
-        if self._midi_port is not None and self._midi is not None:
-            for offset, data in self._midi_port.incoming_midi_events():
-                self._midi.receive(bytes(data), time_s + offset / rate_hz)
+    def _receive(self, client: Any, midi_port: Any, time_s: float) -> None:
+        if midi_port is not None and self._midi is not None:
+            for offset, data in midi_port.incoming_midi_events():
+                self._midi.receive(bytes(data), time_s + offset / self.rate_hz)
         if self._transport is not None:
-            self._transport.receive(self._position(rate_hz), time_s)
+            self._transport.receive(self._position(client), time_s)
 
-    def _position(self, rate_hz: int) -> TransportPosition:
-        state, found = self._client.transport_query_struct()
+    def _position(self, client: Any) -> TransportPosition:
+        state, found = client.transport_query_struct()
         rolling = state == self._jack.ROLLING
         if not found.valid & self._jack._lib.JackPositionBBT:
-            return TransportPosition(rolling, int(found.frame), rate_hz)
-        return TransportPosition(rolling, int(found.frame), rate_hz, _beat(found), float(found.beats_per_minute))
+            return TransportPosition(rolling, int(found.frame), self.rate_hz)
+        return TransportPosition(rolling, int(found.frame), self.rate_hz, _beat(found), float(found.beats_per_minute))
+
+
+@functools.cache
+def _listen(jack: Any) -> None:
+    """Have libjack log what it would write to stderr: four lines for each look at a server that is not there.
+
+    Once in a process: the function before is freed when it is replaced, and another thread may be in it.
+    """
+    for set_function in (jack.set_error_function, jack.set_info_function):
+        set_function(lambda message: log.debug("JACK: %s", message))
 
 
 def _beat(found: Any) -> float:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from loopmeter import LoopmeterError
 from loopmeter_integrations.playback._mixer import CHANNELS, Frames
 
 Render = Callable[[int, float], Frames]
 """``count`` frames, (count, 2), of which the first is heard at ``time_s`` of ``time.monotonic``."""
+
+Lost = Callable[[str], None]
 
 _LEAK = 0.0002  # Seconds a second: more than two devices' clocks ever differ by.
 
@@ -23,12 +25,18 @@ class OutputError(LoopmeterError):
 
 
 class Output(Protocol):
-    """Calls ``render`` from its own thread from ``start`` until ``close``."""
+    """Calls ``render`` from its own thread from ``start`` until ``close``, or until the device goes.
+
+    Then it calls ``lost`` with the reason, from any thread, and can be closed and started again.
+    """
+
+    name: str
+    xruns: int  # How often the device was not served in time.
 
     @property
     def rate_hz(self) -> int: ...
 
-    def start(self, render: Render) -> None:
+    def start(self, render: Render, lost: Lost) -> None:
         """Raises ``OutputError``."""
         ...
 
@@ -65,6 +73,8 @@ class PortAudioOutput:
         OutputError: sounddevice or the device is missing.
     """
 
+    name = "portaudio"
+
     def __init__(self, device: str | int | None = None, rate_hz: int = 44_100, block: int = 512) -> None:
         try:
             import sounddevice
@@ -77,29 +87,40 @@ class PortAudioOutput:
         self._block = block
         self._device = device
         self._sounddevice = sounddevice
-        self._times = FrameTimes(rate_hz)
-        self._frame = 0
+        self.xruns = 0
+        self._stream: Any = None
 
-    def start(self, render: Render) -> None:
-        def fill(out: Frames, count: int, stream_time: object, _status: object) -> None:
-            now_s = self._times.asked(self._frame, time.monotonic())
-            self._frame += count
+    def start(self, render: Render, lost: Lost = lambda _: None) -> None:
+        times, frame = FrameTimes(self.rate_hz), 0
+
+        def fill(out: Frames, count: int, _stream_time: object, status: Any) -> None:
+            nonlocal frame
+            now_s = times.asked(frame, time.monotonic())
+            frame += count
+            self.xruns += bool(status.output_underflow)
             out[:] = render(count, now_s + self._latency_s)
 
+        def finished() -> None:
+            if self._stream is not None:  # Not by us.
+                lost("the device has stopped")
+
         try:
-            self._stream = self._sounddevice.OutputStream(
+            stream = self._sounddevice.OutputStream(
                 samplerate=self.rate_hz,
                 blocksize=self._block,
                 device=self._device,
                 channels=CHANNELS,
                 dtype="float32",
                 callback=fill,
+                finished_callback=finished,
             )
-            self._latency_s = float(self._stream.latency)
-            self._stream.start()
+            self._latency_s = float(stream.latency)
+            stream.start()
         except (self._sounddevice.PortAudioError, ValueError) as error:
             raise OutputError(f"expected an output device, found: {error}; name one with --device") from error
+        self._stream = stream
 
     def close(self) -> None:
-        if hasattr(self, "_stream"):
-            self._stream.close()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()

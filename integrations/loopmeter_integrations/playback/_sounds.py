@@ -44,10 +44,11 @@ def _floats(pcm: bytes, width: int) -> Frames:
 
 
 def _at_rate(frames: Frames, from_hz: int, to_hz: int) -> Frames:
-    """At another rate, seam included: a loop is periodic, so its spectrum is exact, and is cut or padded."""
-    if from_hz == to_hz:
-        return frames
-    count = round(len(frames) * to_hz / from_hz)
+    return frames if from_hz == to_hz else of_length(frames, round(len(frames) * to_hz / from_hz))
+
+
+def of_length(frames: Frames, count: int) -> Frames:
+    """A loop in ``count`` frames, seam included: it is periodic, so its spectrum is exact, and is cut or padded."""
     spectrum = np.fft.rfft(frames, axis=0)
     bins = min(len(spectrum), count // 2 + 1)
     return (np.fft.irfft(spectrum[:bins], count, axis=0) * (count / len(frames))).astype(np.float32)

@@ -1,7 +1,7 @@
 """The program ``loopmeter``. Its commands need the extra ``[cli]``; the library never imports this package.
 
-``_commands.py`` speaks to a gateway, ``_operator.py`` runs one, ``_admin.py`` and ``_reports.py`` keep its customers
-and books, ``_program.py`` puts them together.
+``_commands.py`` speaks to a gateway, ``_operator.py`` runs one, ``_admin.py``, ``_keys.py`` and ``_reports.py`` keep
+its customers and books, ``_program.py`` puts them together.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from loopmeter._cli._commands import JSON_OPTION, URL_OPTION, client_of, given_options, request_options
+from loopmeter._cli._options import JSON_OPTION, URL_OPTION, client_of, given_options, request_options
 from loopmeter._models import Job
 
 
@@ -24,7 +24,7 @@ from loopmeter._models import Job
 def preview(prompts: tuple[str, ...], url: str | None, as_json: bool, **options: Any) -> None:
     """Ask for the prices of several loops, with totals; nothing is held."""
     with client_of(url) as client:
-        found = client.preview(prompts, **given_options(options))
+        found = client.preview(prompts, **given_options(client, options))
         available = client.balance().available
     if as_json:
         items = [

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from loopmeter._cli._commands import URL_OPTION, client_of
+from loopmeter._cli._options import URL_OPTION, client_of
 from loopmeter._exceptions import LoopmeterError
 from loopmeter._models import ChunkMeter
 from loopmeter.bake import BakePlan, InvalidMusicFile, Pack, PlannedItem, load_music, plan_bake

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from loopmeter._cache import LoopCache
-from loopmeter._cli._commands import JSON_OPTION
+from loopmeter._cli._options import JSON_OPTION
 
 
 @click.command()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, get_args
+from typing import Any, Unpack
 
 import click
 from rich.console import Console
@@ -13,28 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from loopmeter._cli._options import JSON_OPTION, URL_OPTION, client_of, given_options, request_options
 from loopmeter._cli._picture import waveform
 from loopmeter._client import Loopmeter
 from loopmeter._core import LoopOptions
 from loopmeter._loop import Loop
-from loopmeter._models import LAYERS, Layer, Quality
 
 _PICTURE_COLUMNS_MAX = 80
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-class _Layers(click.ParamType[tuple[Layer, ...]]):
-    """Names with commas between them. Whether they are layers is the request's business."""
-
-    name = "LAYER,…"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Layer, ...]:
-        names = [part.strip() for part in str(value).split(",")]
-        wrong = [name for name in names if name not in LAYERS]
-        if wrong:
-            self.fail(f"expected some of {','.join(LAYERS)}, found {wrong[0]!r}", param, ctx)
-        return tuple(layer for layer in LAYERS if layer in names)
+_SENT_ALONG = {"midi_base64", "source_audio_base64", "reference_audio_base64"}  # Too long to be shown.
 
 
 def _new_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
@@ -44,40 +30,7 @@ def _new_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> 
     return path
 
 
-_LOOP_OPTIONS = (
-    click.option("--bpm", "tempo_bpm", type=float, help="Beats per minute, 40 to 240."),
-    click.option("--bars", type=int, help="Length in bars, 1 to 256."),
-    click.option("--beats", "beats_per_bar", type=int, help="Beats per bar, 2 to 6; default 4."),
-    click.option("--key", help="Such as Am, F# or 'Eb minor'."),
-    click.option("--seed", type=int, help="Another seed, another loop; the same seed, the same bytes."),
-    click.option("--quality", type=click.Choice(get_args(Quality)), help="standard: mono 16 bit. hifi: stereo 24 bit."),
-    click.option("--layers", type=_Layers(), help=f"Some of {','.join(LAYERS)}."),
-    click.option("--model", help="A name from the gateway's catalogue."),
-)
-URL_OPTION = click.option("--url", help="The gateway; default: LOOPMETER_URL.")
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _OUTPUT = click.Path(dir_okay=False, path_type=Path)
-
-
-def request_options(command: _Command) -> _Command:
-    """The options that describe a loop; their names are fields of ``LoopRequest``."""
-    for option in reversed(_LOOP_OPTIONS):
-        command = option(command)
-    return command
-
-
-def given_options(options: dict[str, Any]) -> LoopOptions:
-    """Those that were given; for the others the gateway has defaults."""
-    given: LoopOptions = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]  # the option names above
-    return given
-
-
-def client_of(url: str | None) -> Loopmeter:
-    """The client for ``--url`` or the environment; an address that is none is wrong use."""
-    try:
-        return Loopmeter(url)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 @click.command()
@@ -105,7 +58,9 @@ def loop(
 ) -> None:
     """Make a loop and write it to a file."""
     with client_of(url) as client:
-        made = _make(client, prompt, max_tokens=max_tokens, idempotency_key=idempotency_key, **given_options(options))
+        made = _make(
+            client, prompt, max_tokens=max_tokens, idempotency_key=idempotency_key, **given_options(client, options)
+        )
         made.save(output)
         if midi is not None:
             made.save_midi(midi)
@@ -165,7 +120,7 @@ def _summary(made: Loop, wav: Path, midi: Path | None) -> dict[str, object]:
         "first_chunk_s": made.first_chunk_s,
         "total_s": made.total_s,
         "idempotency_key": made.idempotency_key,
-        "request": job.request.model_dump(mode="json", exclude_none=True),
+        "request": job.request.model_dump(mode="json", exclude_none=True, exclude=_SENT_ALONG),
     }
 
 
@@ -177,7 +132,7 @@ def _summary(made: Loop, wav: Path, midi: Path | None) -> dict[str, object]:
 def quote(prompt: str, url: str | None, as_json: bool, **options: Any) -> None:
     """Ask for the exact price of a loop; nothing is held."""
     with client_of(url) as client:
-        found = client.quote(prompt, **given_options(options))
+        found = client.quote(prompt, **given_options(client, options))
     if as_json:
         click.echo(found.model_dump_json())
         return

@@ -5,6 +5,7 @@ Each command loads the part that it starts only when it is called, because the l
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,8 @@ def needs(extra: str) -> Iterator[None]:
     type=click.FloatRange(min=0.1),
     help="Seconds that the engine gets for one chunk; default 120.",
 )
+@click.option("--usage-target", default="", metavar="NAME=URL", help="Send usage to openmeter=URL or stripe=URL.")
+@click.option("--usage-token-env", default="LOOPMETER_TARGET_TOKEN", show_default=True, help="Variable with its token.")
 def serve(
     host: str,
     port: int,
@@ -59,6 +62,8 @@ def serve(
     chunks: str,
     price_book: str,
     deadline_s: float | None,
+    usage_target: str,
+    usage_token_env: str,
 ) -> None:
     """Run gateway and engine in one process, until SIGINT or SIGTERM."""
     with needs("engine,gateway"):
@@ -75,6 +80,8 @@ def serve(
                 price_book=price_book,
                 chunks=chunks,
                 deadline_s=deadline_s,
+                usage_target=usage_target,
+                usage_token=os.environ.get(usage_token_env, ""),
             )
         except EngineError as error:
             raise click.ClickException(str(error)) from error

@@ -20,6 +20,7 @@ from loopmeter._cli import (
     _commands,
     _completion,
     _engines,
+    _keys,
     _operator,
     _reports,
 )
@@ -157,5 +158,5 @@ for command in (
     _adapters.adapter,
 ):
     program.add_command(command)
-for report in (_reports.audit, _reports.margin, _reports.simulate, _reports.export, _reports.outbox):
-    _admin.admin.add_command(report)
+for part in (_keys.key, _reports.audit, _reports.margin, _reports.simulate, _reports.export, _reports.outbox):
+    _admin.admin.add_command(part)

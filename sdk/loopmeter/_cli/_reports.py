@@ -140,10 +140,9 @@ def show_outbox(obj: Database, target: str) -> None:
 def send_outbox(obj: Database, target: str, url: str, token_env: str, as_json: bool) -> None:
     """Send what the target has not taken yet. Run it from a timer; what fails is sent again."""
     with administration() as gateway:
-        from loopmeter_gateway.money.targets import OpenMeter, StripeMeters, TargetFailed
+        from loopmeter_gateway.money.targets import TARGETS, TargetFailed
 
-        token = os.environ.get(token_env, "")
-        taker = OpenMeter(url, token) if target == "openmeter" else StripeMeters(url, token)
+        taker = TARGETS[target](url, os.environ.get(token_env, ""))
         try:
             result = gateway.send_outbox(obj.db, target, taker)
         except TargetFailed as error:

@@ -39,7 +39,8 @@ class Plan:
 def plan(request: LoopRequest, book: PriceBook) -> Plan:
     """Length, chunks and price of a request. What it leaves open becomes 120 bpm, 4 bars, C."""
     fields = request.model_dump(exclude={"quote_id"})
-    filled = {"tempo_bpm": 120.0, "bars": 4, "key": "C"}
+    bars = sum(section.bars for section in request.sections) if request.sections is not None else 4
+    filled = {"tempo_bpm": 120.0, "bars": bars, "key": "C"}
     fields |= {name: value for name, value in filled.items() if fields[name] is None}
     resolved = ResolvedRequest.model_validate(fields)
     assert resolved.tempo_bpm is not None and resolved.bars is not None

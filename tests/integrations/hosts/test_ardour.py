@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.gateway_process import PROGRAM
-from tests.integrations.hosts.ardour import new_session, rolling_ardour
-from tests.integrations.hosts.studio import Studio, needs
+from tests.integrations.hosts.ardour import new_session, region_as_opened, rolling_ardour
+from tests.integrations.hosts.studio import ADDONS, Studio, needs
 
 from loopmeter import wav_bytes
 from loopmeter_integrations.ardour import ArdourControl, ArdourSession, ArdourSilent, SessionError
@@ -55,8 +55,38 @@ def test_a_loop_at_ardours_tempo_is_on_bar_3_of_the_session_that_ardour_saves(st
     assert list((wav_path.parents[1] / "midifiles").glob("*.mid"))
 
 
-def _start_adapter(studio: Studio, file: Path, port: int) -> subprocess.Popen[str]:
-    place = ("--at-bar", "3", "--track", "Loops", "--osc-port", str(port))
+@needs("ardour7-new_session", "ardour7-lua", "jackd", "Xvfb")
+def test_the_script_action_brings_the_loop_into_the_open_session(studio: Studio, tmp_path: Path) -> None:
+    """In Ardour's own window, on a screen that nobody sees. Ardour saves it, and finds it again."""
+    file = new_session(tmp_path / "song", tmp_path, tempo_bpm=BPM, track="Loops")
+    action = ADDONS / "ardour" / "loopmeter.lua"
+    with rolling_ardour(file, tmp_path, action) as control:
+        adapter = _start_adapter(studio, file, control.port, "--action", "script-1")
+        said, _ = adapter.communicate(timeout=60)
+        assert said.splitlines()[1].partition(" is on ")[2] == f"track 'Loops' at bar 3, frame {BAR_3_FRAME}"
+        assert adapter.returncode == 0
+        control.save(file)
+    assert region_as_opened(file, tmp_path, "Loops") == [f"{BAR_3_FRAME} {FRAMES}"]
+    (region,) = ET.parse(file).getroot().findall("Playlists/Playlist[@name='Loops']/Region")
+    assert (region.get("fade-in-active"), region.get("fade-out-active")) == ("0", "0")
+    assert list(file.parent.glob("loopmeter-*")) == []
+
+
+@needs("ardour7-new_session", "ardour7-lua")
+def test_a_session_at_another_rate_gets_the_loop_at_its_rate(studio: Studio, tmp_path: Path) -> None:
+    file = new_session(tmp_path / "song", tmp_path, tempo_bpm=BPM, track="Loops", rate_hz=48_000)
+    adapter = _start_adapter(studio, file, 9)
+    said, _ = adapter.communicate(timeout=60)
+    frames = round(2 * 4 * 60 / BPM * 48_000)
+    assert said.partition(" is on ")[2] == f"track 'Loops' at bar 3, frame {frames}\n"
+    assert region_as_opened(file, tmp_path, "Loops") == [f"{frames} {frames}"]
+    (wav_path,) = ArdourSession(file).audio_folder.glob("*.wav")
+    with wave.open(str(wav_path)) as wav:
+        assert (wav.getnframes(), wav.getframerate(), wav.getsampwidth()) == (frames, 48_000, 3)
+
+
+def _start_adapter(studio: Studio, file: Path, port: int, *more: str) -> subprocess.Popen[str]:
+    place = ("--at-bar", "3", "--track", "Loops", "--osc-port", str(port), *more)
     return subprocess.Popen(
         [*PROGRAM, "adapter", "ardour", str(file), "dusty drums", "--bars", "2", "--key", "Am", *place],
         env=os.environ | {"LOOPMETER_URL": studio.url, "LOOPMETER_API_KEY": studio.key},

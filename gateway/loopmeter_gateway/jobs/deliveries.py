@@ -1,0 +1,265 @@
+"""Delivered chunks in the database, many at once: what several streams wait for is charged in one transaction.
+
+``Deliveries`` collects the chunks that come while a group commits, and commits them as the next one, so that the disk
+is waited for once and each table is written to once per group, on either store. One delivery that is refused does not
+touch the others. Groups take their locks so that nobody waits in a circle: jobs and holds that somebody else has are
+left out and done alone, and the balances of jobs that are completed come last, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from loopmeter import ENDED_STATES, ChunkMeter, ChunkReceived
+from loopmeter_engine.contract import Chunk
+from loopmeter_gateway.database import Database
+from loopmeter_gateway.jobs.owners import JobMoved
+from loopmeter_gateway.jobs.records import JobRecord, end_job
+from loopmeter_gateway.money import ledger
+from loopmeter_gateway.money.price_book import charge_due
+from loopmeter_gateway.problems import Refused
+from loopmeter_gateway.tables import chunks, engine_states, holds, jobs
+
+STATE_EVERY = 4
+GROUP_MAX = 32
+GROUPS_AT_ONCE = 2  # One is computed while the other waits for the disk.
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The next chunk of a job, which the chunk store has. With a ``gateway_id`` the job must be that gateway's.
+
+    Of ``record``, only what never changes is taken for true: the offer, the customer, the hold.
+    """
+
+    record: JobRecord
+    chunk: Chunk
+    gateway_id: str | None
+    now_ms: int
+    hold_expires_at_ms: int
+
+
+class Delivered(NamedTuple):
+    """The job after a delivery, and its chunk as it goes over the wire; ``None`` if it could not be paid for."""
+
+    record: JobRecord
+    received: ChunkReceived | None
+
+
+class Deliveries:
+    """Charges chunks in groups. A delivery is durable when ``deliver`` returns, and nothing was done if it raises."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._waiting: deque[tuple[Delivery, asyncio.Future[Delivered]]] = deque()  # One at most of each job.
+        self._groups: set[asyncio.Task[None]] = set()
+        self._alone: set[asyncio.Task[None]] = set()
+
+    async def deliver(self, delivery: Delivery) -> Delivered:
+        """Charge one chunk. Raises ``Refused`` job_ended, hold_expired; ``JobMoved``."""
+        done: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
+        self._waiting.append((delivery, done))
+        if len(self._groups) < GROUPS_AT_ONCE:
+            _keep(self._groups, self._write_groups())
+        return await done
+
+    async def stop(self) -> None:
+        """Wait for what has begun. What waits and is wanted by nobody any more is dropped."""
+        while tasks := self._groups | self._alone:
+            await asyncio.wait(tasks)
+
+    async def _write_groups(self) -> None:
+        await asyncio.sleep(0)  # What becomes ready in the same moment belongs together.
+        while self._waiting:
+            group = [self._waiting.popleft() for _ in range(min(GROUP_MAX, len(self._waiting)))]
+            group = [(delivery, done) for delivery, done in group if not done.cancelled()]
+            asked = [delivery for delivery, _ in group]
+            try:
+                outcomes = await self.database.write(partial(deliver_chunks, deliveries=asked))
+            # Whose fault it was is found out by doing each alone.
+            except Exception as error:
+                outcomes = [error if len(group) == 1 else None] * len(group)
+            for (delivery, done), outcome in zip(group, outcomes, strict=True):
+                if outcome is None:
+                    _keep(self._alone, self._deliver_alone(delivery, done))
+                else:
+                    _hand_out(done, outcome)
+
+    async def _deliver_alone(self, delivery: Delivery, done: asyncio.Future[Delivered]) -> None:
+        try:
+            _hand_out(done, await self.database.write(partial(deliver_chunk, delivery=delivery)))
+        # It belongs to whoever waits for this delivery.
+        except Exception as error:
+            _hand_out(done, error)
+
+
+def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    """Start a task and keep it from being collected."""
+    task = asyncio.get_running_loop().create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+def _hand_out(done: asyncio.Future[Delivered], outcome: Delivered | Exception) -> None:
+    if done.cancelled():
+        return
+    if isinstance(outcome, Exception):
+        done.set_exception(outcome)
+    else:
+        done.set_result(outcome)
+
+
+def deliver_chunk(connection: Connection, delivery: Delivery) -> Delivered:
+    """Charge one chunk and store it; waits for whoever has its job. Raises as ``Deliveries.deliver``."""
+    (outcome,) = deliver_chunks(connection, [delivery], wait=True)
+    if isinstance(outcome, Exception):
+        raise outcome
+    assert outcome is not None, f"there is no job {delivery.record.id}"
+    return outcome
+
+
+def deliver_chunks(
+    connection: Connection, deliveries: Sequence[Delivery], *, wait: bool = False
+) -> list[Delivered | Exception | None]:
+    """Charge and store one chunk each of several jobs; with its last chunk a job is completed and its hold settled.
+
+    What became of each, in order: an error says why nothing was done for that one, ``None`` that somebody else has
+    the job in hand.
+    """
+    rows = _lock(connection, [delivery.record.id for delivery in deliveries], wait)
+    checked = [_check(delivery, rows.get(delivery.record.id)) for delivery in deliveries]
+    due = [found for found in checked if isinstance(found, Due)]
+    stored = dict(zip((found.record.id for found in due), store_chunks(connection, due), strict=True))
+    for record, received in sorted(stored.values(), key=lambda delivered: delivered.record.customer_id):
+        if record.chunks_delivered == record.chunk_count:
+            assert received is not None
+            now_ms = next(found.now_ms for found in due if found.record.id == record.id)
+            stored[record.id] = Delivered(end_job(connection, record.id, "completed", now_ms), received)
+    return [stored[found.record.id] if isinstance(found, Due) else found for found in checked]
+
+
+class Due(NamedTuple):
+    """A chunk that is to be charged: all of its job comes to ``tokens_total`` then. ``record`` is what is durable."""
+
+    record: JobRecord
+    chunk: Chunk
+    tokens_total: int
+    now_ms: int
+    hold_expires_at_ms: int
+
+
+def _lock(connection: Connection, ids: list[str], wait: bool) -> dict[str, Any]:
+    """The jobs with the state of their holds, locked, by id."""
+    wanted = (
+        select(
+            *(jobs.c.id, jobs.c.state, jobs.c.gateway_id, jobs.c.tokens_charged, jobs.c.chunks_delivered),
+            *(jobs.c.frames_delivered, holds.c.state.label("hold_state")),
+        )
+        .join_from(jobs, holds, jobs.c.hold_id == holds.c.id)
+        .where(jobs.c.id.in_(ids))
+        .with_for_update(key_share=True, skip_locked=not wait)
+    )
+    return {row.id: row for row in connection.execute(wanted)}
+
+
+def _check(delivery: Delivery, row: Any) -> Due | Exception | None:
+    """What is due for a delivery, or why nothing is."""
+    record, chunk = delivery.record, delivery.chunk
+    if row is None:
+        return None
+    if delivery.gateway_id not in (None, row.gateway_id):
+        return JobMoved(f"job {record.id} is made by {row.gateway_id}, not by {delivery.gateway_id}")
+    if row.state in ENDED_STATES:
+        return Refused("job_ended", f"expected a job that is being made, found {record.id} {row.state}")
+    if row.hold_state != "open":
+        return ledger.closed_hold(record.hold_id)
+    assert row.chunks_delivered == chunk.index, (row, chunk.index)
+    now = {name: getattr(row, name) for name in ("state", "tokens_charged", "chunks_delivered", "frames_delivered")}
+    total = charge_due(record.offer.tokens, row.frames_delivered + chunk.frames, record.offer.frames)
+    return Due(replace(record, **now), chunk, total, delivery.now_ms, delivery.hold_expires_at_ms)
+
+
+def store_chunks(connection: Connection, due: Sequence[Due]) -> list[Delivered]:
+    """Note chunks that the chunk store has, with their meters and the engine's states, and charge them.
+
+    The caller has locked the jobs and their holds, and has seen that they are open.
+    """
+    if not due:
+        return []
+    meters = [_meter(found) for found in due]
+    ledger.post_all(
+        connection,
+        [
+            ledger.Charge(
+                *(found.record.hold_id, found.record.customer_id, meter.index, meter.tokens),
+                *(found.now_ms, found.hold_expires_at_ms),
+            )
+            for found, meter in zip(due, meters, strict=True)
+        ],
+    )
+    connection.execute(
+        insert(chunks),
+        [
+            {"job_id": found.record.id, "delivered_at_ms": found.now_ms, "pcm": b"", **meter.model_dump()}
+            for found, meter in zip(due, meters, strict=True)
+        ],
+    )
+    _keep_states(connection, due)
+    moved = [
+        replace(
+            found.record,
+            state="running",
+            tokens_charged=found.tokens_total,
+            chunks_delivered=found.chunk.index + 1,
+            frames_delivered=found.record.frames_delivered + found.chunk.frames,
+        )
+        for found in due
+    ]
+    names = ("state", "tokens_charged", "chunks_delivered", "frames_delivered")
+    connection.execute(
+        update(jobs).where(jobs.c.id == bindparam("job")).values({name: bindparam(name) for name in names}),
+        [{"job": record.id, **{name: getattr(record, name) for name in names}} for record in moved],
+    )
+    return [
+        Delivered(record, ChunkReceived(found.chunk.pcm, meter))
+        for record, found, meter in zip(moved, due, meters, strict=True)
+    ]
+
+
+def _meter(found: Due) -> ChunkMeter:
+    chunk = found.chunk
+    return ChunkMeter(
+        index=chunk.index,
+        frames=chunk.frames,
+        tokens=found.tokens_total - found.record.tokens_charged,
+        tokens_total=found.tokens_total,
+        flops=chunk.usage.flops,
+        device_seconds=chunk.usage.device_seconds,
+        peak_memory_bytes=chunk.usage.peak_memory_bytes,
+    )
+
+
+def _keep_states(connection: Connection, due: Sequence[Due]) -> None:
+    """Keep the engine's state after the first chunk and after each ``STATE_EVERY``: it is larger than the sound.
+
+    What lies between is made again, and not charged again, if the process dies.
+    """
+    kept = {found.record.id: (found.chunk.index + 1).to_bytes(4, "big") + found.chunk.state_after for found in due}
+    first = [{"job_id": found.record.id, "state": kept[found.record.id]} for found in due if found.chunk.index == 0]
+    later = [
+        {"job": found.record.id, "new": kept[found.record.id]}
+        for found in due
+        if found.chunk.index and (found.chunk.index + 1) % STATE_EVERY == 0
+    ]
+    if first:
+        connection.execute(insert(engine_states), first)
+    if later:
+        mine = engine_states.c.job_id == bindparam("job")
+        connection.execute(update(engine_states).where(mine).values(state=bindparam("new")), later)

@@ -1,0 +1,79 @@
+"""Why a row may fall short, as far as it was found out, and what to try next. Shown only for rows that do.
+
+Keys are those of ``rows.Row.cause``. Whoever changes the engine so that a cause goes away takes its entry out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from judging.rows import Row
+
+_UNKNOWN = "The cause is not known. Next: look at the loops that the run names."
+CAUSES: dict[str, str] = {
+    "tempo": (
+        "Half and double time fit the same drums, and a judge may hear either; the row that allows octaves counts "
+        "those as right. Next: look at the loops that the run names."
+    ),
+    "notes": (
+        "Notes get lost on the way through the codec already, as its column shows: it blurs timbres and attacks, "
+        "and Basic Pitch then splits notes or misses them. Next: train the codec for longer."
+    ),
+    "scale": (
+        "A bin of the long window is 21.5 Hz wide, five semitones of a bass note. Peaks near the score's partials "
+        "are tuned to them; what lies between stays where the magnitudes are. Next: narrower bins in the lowest "
+        "octaves."
+    ),
+    "seam": (
+        "A hit on the first beat is a surprise to the predictor whether the loop closes or not: the ground truth, "
+        "which has no join, misses the mark as often as its column shows. The row that allows for the ground "
+        "truth's own ratio tells about the join."
+    ),
+    "hits": ("Hits that the codec keeps and the transformer loses. Next: train the transformer for longer."),
+    "low_hits": (
+        "The long window (46 ms) decides what sounds below 130 Hz, and it tells little about when a kick begins; "
+        "the codec's column has the same fault. Next: train magnitudes in a shorter window for the lowest band, "
+        "too."
+    ),
+    "high_hits": (
+        "The codec's column has most of it: short windows follow each other every 2.9 ms. Next: half that hop."
+    ),
+    "pre_echo": "What the short windows (12 ms) smear before a hit. Next: shorter windows at hits.",
+    "midi": (
+        "As for notes and hits of composed loops. A file holds rhythms and leaps that no grammar writes, and 30 % "
+        "of the training scores are such. Next: train for longer, with a larger share of them."
+    ),
+    "chords": (
+        "Compare the codec's column: what is lost there are the partials that tell major from minor. Next: as for "
+        "notes."
+    ),
+    "stems_sum": (
+        "The mix and each stem are made apart, each on its own way through the sampler: the same notes on the "
+        "same instruments, but noise and phases of their own, so that waveforms do not cancel. Even the codec "
+        "alone, which finds phases anew for each, is far from it. The log-mel distance in the next row tells how "
+        "alike they sound. Next: make a mix as the sum of its stems where stems are asked for; it costs one "
+        "stream a stem."
+    ),
+    "stems_own": (
+        "Compare the codec's column: blur of one layer looks to the judge like a little of another that plays in "
+        "the same range at the same time. Next: as for notes."
+    ),
+    "instruments": (
+        "Families that differ in attack or noise more than in their spectrum are blurred alike. Next: as for notes."
+    ),
+    "sections": (
+        "The level of a section follows its layers and hits, as the transformer plays them. Next: as for hits."
+    ),
+    "time": ("Time is measured while the other piece is made on the same cores; `make bench` measures it in turns."),
+}
+
+
+def falling_short(rows: Sequence[Row]) -> str:
+    """A list of the rows that miss their aim: figures, then cause and next step, rows of one cause together."""
+    by_cause: dict[str, list[str]] = {}
+    for row in rows:
+        if row.met is False:
+            shown = f"**{row.what}**: {row.values['generated']}, aim {row.aim}"
+            by_cause.setdefault(CAUSES.get(row.cause, _UNKNOWN), []).append(shown)
+    lines = [f"* {'; '.join(missed)}. {cause}" for cause, missed in by_cause.items()]
+    return "\n".join(lines) or "Every row with an aim reaches it."
