@@ -14,6 +14,7 @@ from torch import Tensor
 
 from loopmeter_engine.attacks import HITS_APART
 from loopmeter_engine.conditioning import (
+    CLOCK_CHANNELS,
     FRAME_S,
     RELEASE_FRAMES,
     Events,
@@ -140,7 +141,12 @@ class Player:
             self.mods = [transformer.modulations(self.known, value.expand(rows, 1)) for value in at]
 
     def init_memory(self) -> Memory:
-        return self.network.transformer.init_memory(len(self.known))
+        """The memory before block 0: of what is continued, as far as it reaches back."""
+        memory = self.network.transformer.init_memory(len(self.known))
+        source = self.knowledge.source if self.knowledge is not None else None
+        for number in range(-source.blocks_before if source is not None else 0, 0):
+            memory = self.absorb(number, self.denoise(number, memory), memory)
+        return memory
 
     def features(self, first: int, frames: int) -> Tensor:
         """Score features (1, frames, FRAME_CHANNELS) of the stream's latent frames from ``first`` on."""
@@ -188,6 +194,7 @@ class Player:
         features = self.features(number * BLOCK_FRAMES - ahead, BLOCK_FRAMES + 2 * ahead)
         context = None
         if self.knowledge is not None:
+            features = self._without_score(features, number * BLOCK_FRAMES - ahead)
             context = self.knowledge.context(number * BLOCK_FRAMES - ahead, features.shape[1])
         conditions: Tensor = self.network.transformer.conditioner(
             features.expand(len(self.known), -1, -1),
@@ -195,6 +202,14 @@ class Player:
             None if context is None else context.expand(len(self.known), -1, -1),
         )
         return conditions
+
+    def _without_score(self, features: Tensor, first: int) -> Tensor:
+        """Features without notes and hits where the sound itself is known, as in training."""
+        known = self.knowledge.known(first, features.shape[1]) if self.knowledge is not None else None
+        if known is None:
+            return features
+        score, clock = features[..., :-CLOCK_CHANNELS], features[..., -CLOCK_CHANNELS:]
+        return torch.cat([score * (1 - known), clock], -1)
 
 
 class Sounder:

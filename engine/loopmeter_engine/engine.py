@@ -116,7 +116,7 @@ class LoopmeterEngine:
             channels=channels,
             bits=bits,
             chunk_frames=geometry.chunk_frames,
-            flops=sum(self._flops(request, index) for index in range(len(geometry.chunk_frames))),
+            flops=self._flops(request, 0) + self._later_flops(request, len(geometry.chunk_frames)),
             peak_memory_bytes=self._memory_bytes(request),
         )
 
@@ -338,7 +338,21 @@ class LoopmeterEngine:
         encoded = sources.encoded_frames(source, sources.read_reference(request))
         begin = flops.decoding(autoencoder, first=True) + sum(flops.encoding(autoencoder, count) for count in encoded)
         told = len(encoded) > (source is not None)
-        return block(0) + block(1) + begin + full + flops.set_up(transformer, rows, sampling.steps + 1, reference=told)
+        before = sum(block(number) for number in range(-source.blocks_before, 0)) if source is not None else 0
+        return (
+            before
+            + block(0)
+            + block(1)
+            + begin
+            + full
+            + flops.set_up(transformer, rows, sampling.steps + 1, reference=told)
+        )
+
+    def _later_flops(self, request: LoopRequest, chunks: int) -> int:
+        """Of all chunks but the first. They differ only where some of a source stays; a plan is made for every order."""
+        if request.task == "repaint":
+            return sum(self._flops(request, index) for index in range(1, chunks))
+        return (chunks - 1) * self._flops(request, 1)
 
     def _memory_bytes(self, request: LoopRequest) -> int:
         """Weights in working precision, the state, and the widest activations of a block."""

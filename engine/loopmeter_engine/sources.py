@@ -31,6 +31,7 @@ _USUAL_TEMPO_BPM = 115.0
 _WHOLE_WITHIN = 0.007
 _TEMPO_GUESSES_BPM = (60.0, 75.0, 93.0, 116.0, 145.0, 180.0)  # Each is looked for 12 % around.
 _REFERENCE_SAMPLES = round(REFERENCE_S_MAX * SAMPLE_RATE_HZ)
+HISTORY_BLOCKS_MAX = 8  # 5.9 s.
 FADE_IN_SAMPLES = 441  # 10 ms: what comes next may begin with an attack.
 FADE_OUT_SAMPLES = 2048
 _ORDER, _FITTED = 32, 4096  # Of the linear prediction that carries a sound on where it ends.
@@ -38,9 +39,10 @@ _ORDER, _FITTED = 32, 4096  # Of the linear prediction that carries a sound on w
 
 @dataclass(frozen=True)
 class Source:
-    """``sound`` (2, n), n at most the loop's ``frames``. Frames ``first`` to ``last`` of the loop are made anew.
+    """``sound`` (2, n). Frames ``first`` to ``last`` of the loop's ``frames`` are made anew.
 
-    ``follow`` 0..1: how closely a variation keeps to its source.
+    What is continued lies before the loop, its last sample just before the loop's first; any other source is as long
+    as the loop. ``follow`` 0..1: how closely a variation keeps to its source.
     """
 
     task: str
@@ -52,8 +54,8 @@ class Source:
 
     @property
     def keeps(self) -> bool:
-        """Whether some of the source stays as it is."""
-        return self.task in ("continue", "repaint") and self.last - self.first < self.frames
+        """Whether some of the source stays as it is, in the loop or before it."""
+        return self.task == "continue" or (self.task == "repaint" and self.last - self.first < self.frames)
 
     @property
     def has_context(self) -> bool:
@@ -77,15 +79,22 @@ class Source:
             return np.zeros(count, np.bool_)
         begin = (np.arange(first, first + count) - BLOCK_FRAMES) * FRAME_SAMPLES
         if self.task == "continue":
-            return (begin >= 0) & (begin + FRAME_SAMPLES <= self.first)
+            return (begin < 0) & (begin >= -self.sound.shape[1])
         inside = begin % self.frames
         before, after = inside + FRAME_SAMPLES <= self.first, inside >= self.last
         # A frame after the gap may reach over the loop's end, into what comes before the gap.
         return before | (after & (inside + FRAME_SAMPLES <= self.frames + self.first))
 
+    @property
+    def blocks_before(self) -> int:
+        """How many blocks before the stream's first are heard, so that it goes on from them."""
+        if self.task != "continue":
+            return 0
+        return min(HISTORY_BLOCKS_MAX, self.sound.shape[1] // (BLOCK_FRAMES * FRAME_SAMPLES)) - 1
+
     def score_of(self, score: Score) -> Score:
         """The score of what is made anew alone: of what stays, nobody wrote one."""
-        if not self.keeps:
+        if self.task != "repaint":
             return score
         per_beat = 60.0 / score.tempo_bpm * SAMPLE_RATE_HZ
         first, last = self.first / per_beat - 1e-6, self.last / per_beat - 1e-6
@@ -116,13 +125,8 @@ def read_source(request: LoopRequest, frames: int) -> Source | None:
     sound = decode_audio("source_audio_base64", request.source_audio_base64, SAMPLE_RATE_HZ)
     length = sound.shape[1]
     if task == "continue":
-        if length >= frames:
-            raise InvalidRequest(
-                "source_audio_base64",
-                f"expected less sound than the {frames} frames of the whole ({_size(request)}), found {length}; "
-                "ask for more bars",
-            )
-        return Source(task, sound, frames, length, frames)
+        _refuse_short("source_audio_base64", length)
+        return Source(task, sound, frames, 0, frames)
     if abs(length - frames) > LENGTH_OFF_MAX:
         raise InvalidRequest(
             "source_audio_base64",
@@ -141,12 +145,7 @@ def read_reference(request: LoopRequest) -> NDArray[np.float32] | None:
     if request.reference_audio_base64 is None:
         return None
     sound = decode_audio("reference_audio_base64", request.reference_audio_base64, SAMPLE_RATE_HZ)
-    if not sound.shape[1] >= FRAME_SAMPLES * BLOCK_FRAMES:
-        raise InvalidRequest(
-            "reference_audio_base64",
-            f"expected at least {FRAME_SAMPLES * BLOCK_FRAMES / SAMPLE_RATE_HZ:.2f} s of sound, "
-            f"found {sound.shape[1] / SAMPLE_RATE_HZ:.2f} s",
-        )
+    _refuse_short("reference_audio_base64", sound.shape[1])
     return sound[:, :_REFERENCE_SAMPLES]
 
 
@@ -205,6 +204,12 @@ def measured_tempo(mono: NDArray[np.float64], sample_rate_hz: int) -> float | No
     return min(240.0, max(40.0, tempo))
 
 
+def _refuse_short(field: str, frames: int) -> None:
+    if frames < BLOCK_FRAMES * FRAME_SAMPLES:
+        least, found = BLOCK_FRAMES * FRAME_SAMPLES / SAMPLE_RATE_HZ, frames / SAMPLE_RATE_HZ
+        raise InvalidRequest(field, f"expected at least {least:.2f} s of sound, found {found:.2f} s")
+
+
 def _asked_part(request: LoopRequest, frames: int) -> tuple[int, int]:
     assert request.tempo_bpm is not None and request.bars is not None
     beats = request.bars * request.beats_per_bar
@@ -248,6 +253,13 @@ class Knowledge:
         stays = self.source.known_latents(number * BLOCK_FRAMES, BLOCK_FRAMES)
         return self._cut(number * BLOCK_FRAMES, BLOCK_FRAMES), torch.from_numpy(stays)[None, :, None].to(self._device)
 
+    def known(self, first: int, count: int) -> Tensor | None:
+        """(1, count, 1) of 0 or 1: of which frames the sound is known, and with it no score."""
+        if self.source is None or not self.source.keeps:
+            return None
+        known = self.source.known_latents(first, count)
+        return torch.from_numpy(known).float()[None, :, None].to(self._device)
+
     def context(self, first: int, count: int) -> Tensor | None:
         """(1, count, .) as the conditioner takes it, of a stream's latent frames from ``first`` on."""
         if self.source is None or not self.source.has_context:
@@ -255,12 +267,15 @@ class Knowledge:
         latents, none = self._cut(first, count), torch.zeros(1, count, device=self._device)
         if self.source.task == "lego":
             return context_features(torch.zeros_like(latents), none, latents, none + 1)
-        known = torch.from_numpy(self.source.known_latents(first, count)).float()[None].to(self._device)
-        return context_features(latents, known, torch.zeros_like(latents), none)
+        known = self.known(first, count)
+        assert known is not None
+        return context_features(latents, known[..., 0], torch.zeros_like(latents), none)
 
     def _cut(self, first: int, count: int) -> Tensor:
         assert self.latents is not None
-        return self.latents[:, first + BLOCK_FRAMES : first + BLOCK_FRAMES + count]
+        assert self.source is not None
+        first += BLOCK_FRAMES * (1 + self.source.blocks_before)
+        return self.latents[:, first : first + count]
 
 
 def encoded_frames(source: Source | None, reference: NDArray[np.float32] | None) -> list[int]:
@@ -279,18 +294,19 @@ def _reference(source: Source | None, reference: NDArray[np.float32] | None) -> 
 
 
 def _latent_frames(source: Source) -> int:
-    """The stream's, and a block more on both sides."""
-    return (math.ceil(source.frames / (FRAME_SAMPLES * BLOCK_FRAMES)) + 4) * BLOCK_FRAMES
+    """The stream's with what is heard before it, and a block more on both sides."""
+    return (math.ceil(source.frames / (FRAME_SAMPLES * BLOCK_FRAMES)) + source.blocks_before + 4) * BLOCK_FRAMES
 
 
 def _along_stream(source: Source) -> NDArray[np.float32]:
-    """The source where a stream's frames lie, from two blocks before the loop on: round and round, or once."""
+    """The source where a stream's frames lie, from a block before them on: round and round, or up to the loop."""
     count = _latent_frames(source) * FRAME_SAMPLES
-    at = np.arange(count) - 2 * BLOCK_FRAMES * FRAME_SAMPLES
+    at = np.arange(count) - (2 + source.blocks_before) * BLOCK_FRAMES * FRAME_SAMPLES
     if source.task != "continue":
         return source.sound[:, at % source.frames]
-    inside = (at >= 0) & (at < source.sound.shape[1])
-    return source.sound[:, np.where(inside, at, 0)] * inside
+    length = source.sound.shape[1]
+    inside = (at < 0) & (at >= -length)
+    return source.sound[:, np.where(inside, at + length, 0)] * inside
 
 
 @torch.inference_mode()
@@ -329,16 +345,14 @@ class Splice:
 
     @staticmethod
     def _carried_on(source: Source, sound: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The source over the whole loop. One that ends early runs on a little, and into its own start at the end."""
+        """The source over the loop. What is continued runs on a little at the start, and into its own at the end."""
         if source.task != "continue":
             return sound
         whole = np.zeros((len(sound), source.frames), np.float32)
-        whole[:, : source.first] = sound
-        free = (source.frames - source.first) // 2
-        after, before = min(FADE_IN_SAMPLES, free), min(FADE_OUT_SAMPLES, free)
+        after, before = min(FADE_IN_SAMPLES, source.frames // 2), min(FADE_OUT_SAMPLES, source.frames // 2)
         for channel, old in zip(whole, sound, strict=True):
-            channel[source.first : source.first + after] = predicted(old, after)
-            channel[source.frames - before :] = predicted(old[::-1], before)[::-1]
+            channel[:after] = predicted(old, after)
+            channel[-before:] = predicted(old[::-1], before)[::-1]
         return whole
 
 

@@ -15,7 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import LEASE_CHUNKS_MAX, InvalidRequest
 from loopmeter_engine.engine import LoopmeterEngine
+from loopmeter_engine.model.transformer import BLOCK_FRAMES
 from loopmeter_engine.planner.midi import midi_to_events
+from loopmeter_engine.seam import seam_ratio
 from loopmeter_engine.sources import Source, measured_tempo, predicted, read_source, with_measured_tempo
 from loopmeter_engine.testing import make_all
 
@@ -60,12 +62,20 @@ def test_outside_of_the_repainted_beats_every_sample_stays(engine: LoopmeterEngi
     assert 0.25 < np.sqrt((found[part] ** 2).mean() / (loop[part] ** 2).mean()) < 4
 
 
-def test_a_continued_beginning_stays_and_goes_on(engine: LoopmeterEngine, loop: Mono) -> None:
-    begun = loop[: 3 * BEAT]
-    found = made(engine, task="continue", source_audio_base64=as_base64(begun))
-    assert np.abs(found[: len(begun)] - begun).max() < 1e-3
-    for beat in range(3, 8):
+def test_what_goes_on_from_a_sound_joins_it_without_a_click(engine: LoopmeterEngine, loop: Mono) -> None:
+    found = made(engine, task="continue", source_audio_base64=as_base64(loop), seed=4)
+    for beat in range(8):
         assert np.sqrt((found[beat * BEAT : (beat + 1) * BEAT] ** 2).mean()) > 0.01
+    both = np.concatenate([loop, found])[None]
+    assert seam_ratio(both) <= 1  # From its end back to the source's start.
+    assert seam_ratio(np.roll(both, len(found), axis=1)) <= 1  # From the source's end to its start.
+
+
+def test_what_goes_on_depends_on_what_was_before(engine: LoopmeterEngine, loop: Mono) -> None:
+    after_loop, after_half = (
+        made(engine, task="continue", source_audio_base64=as_base64(sound)) for sound in (loop, loop[: 2 * BEAT])
+    )
+    assert not np.array_equal(after_loop, after_half)
 
 
 def test_the_score_of_a_repaint_is_that_of_the_repainted_beats(engine: LoopmeterEngine, loop: Mono) -> None:
@@ -185,7 +195,10 @@ def test_what_a_stream_knows_of_its_source() -> None:
     known = gap.known_latents(16, 43)  # The loop's own, from its start on.
     samples = np.arange(43) * 2048
     assert np.array_equal(known, (samples + 2048 <= 40_000) | (samples >= 60_000))
-    assert Source("continue", silence[:, :50_000], 88_200, 50_000, 88_200).known_latents(0, 16).sum() == 0
+    before = Source("continue", silence, 44_100, 0, 44_100)
+    assert before.blocks_before == 1
+    assert before.known_latents(-BLOCK_FRAMES, 2 * BLOCK_FRAMES).all()
+    assert not before.known_latents(BLOCK_FRAMES, 64).any()
 
 
 @pytest.mark.parametrize(
@@ -195,7 +208,7 @@ def test_what_a_stream_knows_of_its_source() -> None:
         ({"task": "repaint", "source_audio_base64": "AAAA"}, "source_audio_base64"),
         ({"source_audio_base64": as_base64(np.zeros(1000))}, "source_audio_base64"),
         ({"task": "cover", "source_audio_base64": as_base64(np.zeros(1000))}, "source_audio_base64"),
-        ({"task": "continue", "source_audio_base64": as_base64(np.zeros(8 * BEAT))}, "source_audio_base64"),
+        ({"task": "continue", "source_audio_base64": as_base64(np.zeros(BEAT))}, "source_audio_base64"),
         ({"task": "repaint", "source_audio_base64": as_base64(np.zeros(8 * BEAT)), "repaint_from_beat": 9},
          "repaint_to_beat"),
         ({"task": "lego", "source_audio_base64": as_base64(np.zeros(8 * BEAT)), "track": "bass"}, "track"),

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from loopmeter_engine.conditioning import CLOCK_CHANNELS
 from loopmeter_engine.model.autoencoder import Autoencoder
 from loopmeter_engine.model.flow import flow_loss, interpolate, training_times
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer, context_features, latent_statistics
@@ -30,7 +31,6 @@ DROP_STYLE, DROP_TEXT = 0.1, 0.3
 HEARD_SHARE = 0.4  # Of the crops with layers left out: those are heard along.
 KNOWN_SHARE = 0.4  # Of the crops: some frames are known. In half of these the score of the known frames is not.
 REFERENCE_SHARE = 0.3  # Of the crops: their timbre is told by latents; the style then mostly not.
-_CLOCK_CHANNELS = 4  # The last features, which need no score.
 
 
 def known_frames(batch: int, frames: int, device: torch.device) -> Tensor:
@@ -48,7 +48,7 @@ def without_score(features: Tensor, is_known: Tensor) -> Tensor:
     """Features (B, T, .) whose notes and hits are taken away, for half of the rows, where the sound is known."""
     hidden = is_known * (torch.rand(len(is_known), 1, device=is_known.device) < 0.5)
     shown = (1 - hidden)[..., None]
-    return torch.cat([features[..., :-_CLOCK_CHANNELS] * shown, features[..., -_CLOCK_CHANNELS:]], -1)
+    return torch.cat([features[..., :-CLOCK_CHANNELS] * shown, features[..., -CLOCK_CHANNELS:]], -1)
 
 
 def make_context(autoencoder: Autoencoder, batch: Batch, data: Tensor, ahead: int) -> tuple[Tensor, Tensor]:
