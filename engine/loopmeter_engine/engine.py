@@ -349,7 +349,7 @@ class LoopmeterEngine:
         )
 
     def _later_flops(self, request: LoopRequest, chunks: int) -> int:
-        """Of all chunks but the first. They differ only where some of a source stays; a plan is made for every order."""
+        """Of all chunks but the first, which differ only where some of a source stays."""
         if request.task == "repaint":
             return sum(self._flops(request, index) for index in range(1, chunks))
         return (chunks - 1) * self._flops(request, 1)

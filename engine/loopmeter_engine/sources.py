@@ -79,18 +79,18 @@ class Source:
             return np.zeros(count, np.bool_)
         begin = (np.arange(first, first + count) - BLOCK_FRAMES) * FRAME_SAMPLES
         if self.task == "continue":
-            return (begin < 0) & (begin >= -self.sound.shape[1])
+            return np.asarray((begin < 0) & (begin >= -self.sound.shape[1]))
         inside = begin % self.frames
         before, after = inside + FRAME_SAMPLES <= self.first, inside >= self.last
         # A frame after the gap may reach over the loop's end, into what comes before the gap.
-        return before | (after & (inside + FRAME_SAMPLES <= self.frames + self.first))
+        return np.asarray(before | (after & (inside + FRAME_SAMPLES <= self.frames + self.first)))
 
     @property
     def blocks_before(self) -> int:
         """How many blocks before the stream's first are heard, so that it goes on from them."""
         if self.task != "continue":
             return 0
-        return min(HISTORY_BLOCKS_MAX, self.sound.shape[1] // (BLOCK_FRAMES * FRAME_SAMPLES)) - 1
+        return int(min(HISTORY_BLOCKS_MAX, self.sound.shape[1] // (BLOCK_FRAMES * FRAME_SAMPLES))) - 1
 
     def score_of(self, score: Score) -> Score:
         """The score of what is made anew alone: of what stays, nobody wrote one."""
@@ -306,7 +306,7 @@ def _along_stream(source: Source) -> NDArray[np.float32]:
         return source.sound[:, at % source.frames]
     length = source.sound.shape[1]
     inside = (at < 0) & (at >= -length)
-    return source.sound[:, np.where(inside, at + length, 0)] * inside
+    return np.asarray(source.sound[:, np.where(inside, at + length, 0)] * inside)
 
 
 @torch.inference_mode()
