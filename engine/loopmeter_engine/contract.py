@@ -3,8 +3,8 @@
 Reading order: ``EngineInfo``, ``Plan``, ``Chunk``, ``Engine``; then ``LiveEngine``, for engines that can also play
 without an end (``live_grid.py`` says where their settings take effect). An engine is found by name under the
 entry-point group ``loopmeter.engines`` (see ``registry.py``); the entry point names a callable without arguments that
-returns an ``Engine``. Calls are synchronous and may take seconds: run them in a worker thread, one ``lease`` per
-device.
+returns an ``Engine``. Calls are synchronous and may take seconds: run them in worker threads, as many leases at once
+as ``EngineInfo.streams_at_once`` says, and one lease of a stream after the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class EngineInfo:
 
     Two leases with equal request, state and fingerprint give equal bytes. ``weights`` says where they are, ``notes``
     what an operator should know (a part that is missing, a mode that was chosen). ``commercial`` is whether the
-    licence lets the sound be sold.
+    licence lets the sound be sold. ``streams_at_once``: how many leases may run at the same time, each in a thread of
+    its own; an engine that shares anything between calls without a lock leaves it at 1.
     """
 
     name: str
@@ -37,6 +38,7 @@ class EngineInfo:
     weights: str = ""
     notes: tuple[str, ...] = ()
     commercial: bool = True
+    streams_at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,9 @@ class Engine(Protocol):
         """Make chunks ``start_chunk .. start_chunk + count - 1`` in order, at most ``LEASE_CHUNKS_MAX``.
 
         ``state`` is the ``state_after`` of chunk ``start_chunk - 1``; ``None`` at chunk 0, or to have the engine
-        work its way there again. Any split into leases gives the same bytes. Closing the iterator stops the work
-        at the next step. Raises as ``plan``; ``EngineFailed`` when the work broke.
+        work its way there again. Any split into leases gives the same bytes, also beside other leases. Closing the
+        iterator stops the work; to stop within a chunk, ask ``stopping.check_wanted`` between steps. Raises as
+        ``plan``; ``EngineFailed`` when the work broke.
         """
         ...
 

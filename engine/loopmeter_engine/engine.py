@@ -10,9 +10,9 @@ import base64
 import binascii
 import dataclasses
 import functools
+import os
 import platform
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -62,7 +62,9 @@ _CAPABILITIES = frozenset(
 )
 STREAMS_AT_ONCE = 8
 GUIDANCE_AGAINST = 2.0  # Away from a negative prompt, unless another is asked for.
+CORES_MAX = 4  # The interpreter's lock leaves no more to further ones; larger common passes do.
 _VERSION = "1"
+_NUMERICS = 2  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
 _PREPARED_MAX = 16
 _Network = TypeVar("_Network", Autoencoder, Transformer)
 
@@ -76,12 +78,19 @@ class LoopmeterEngine:
     """
 
     def __init__(
-        self, weights: Path = WEIGHTS, device: str | None = None, number_format: torch.dtype | None = None
+        self,
+        weights: Path = WEIGHTS,
+        device: str | None = None,
+        number_format: torch.dtype | None = None,
+        cores: int | None = None,
     ) -> None:
-        """``number_format``: float32 or bfloat16 for large matrix products; None takes what is fast on the device."""
+        """``number_format``: float32 or bfloat16 for large matrix products; None takes what is fast on the device.
+        ``cores``: how many streams compute at the same time; None takes what the device has, up to ``CORES_MAX``.
+        """
         self._weights = weights
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._format = number_format or working_format(self._device)
+        self._cores = cores or (_cores() if self._device.type == "cpu" else 1)
         self._loading = threading.Lock()
         self._source = functools.lru_cache(_PREPARED_MAX)(sources.read_source)
         self._score = functools.lru_cache(_PREPARED_MAX)(self._compose)
@@ -98,6 +107,7 @@ class LoopmeterEngine:
             duration_s_max=DURATION_S_MAX,
             licence="Apache-2.0",
             weights=str(self._weights),
+            streams_at_once=STREAMS_AT_ONCE,
         )
 
     @property
@@ -129,7 +139,6 @@ class LoopmeterEngine:
         return self._make(request, start_chunk, count, state)
 
     def _make(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
-        _work_alone()
         renderer = self._renderer(request)
         current = renderer.initial_state()
         first = start_chunk
@@ -142,16 +151,16 @@ class LoopmeterEngine:
                 raise EngineFailed(f"{error}; pass the state_after of chunk {start_chunk - 1}, or None") from error
         channels = renderer.channels
         for index in range(first, start_chunk + count):
-            began = time.perf_counter()
-            sound, current = renderer.chunk(index, current)
-            pcm = pcm_bytes(sound, 24 if channels == 2 else 16)
-            seconds = time.perf_counter() - began
+            _work_alone()
+            with self._network.turn() as turn:
+                sound, current = renderer.chunk(index, current)
+                pcm = pcm_bytes(sound, 24 if channels == 2 else 16)
             if index >= start_chunk:
                 usage = Usage(
                     frames=sound.shape[-1],
                     steps=passes(renderer.sampling.solver, renderer.sampling.steps),
                     flops=self._flops(request, index),
-                    device_seconds=seconds,
+                    device_seconds=turn.seconds,
                     peak_memory_bytes=_peak_memory_bytes(self._device),
                 )
                 yield Chunk(index, pcm, sound.shape[-1], usage, current.to_bytes())
@@ -186,7 +195,6 @@ class LoopmeterEngine:
     def _make_live(
         self, request: LiveRequest, changes: tuple[LiveChange, ...], start_chunk: int, count: int, state: bytes | None
     ) -> Iterator[LiveChunk]:
-        _work_alone()
         renderer = self._live_renderer(request)
         current, first = None, 0  # Without a state, work the way there again; those chunks are not handed out.
         if start_chunk > 0 and state is not None:
@@ -196,17 +204,17 @@ class LoopmeterEngine:
             except ValueError as error:
                 raise EngineFailed(f"{error}; pass the state_after of chunk {start_chunk - 1}, or None") from error
         for index in range(first, start_chunk + count):
-            began = time.perf_counter()
-            made = renderer.chunk(index, changes, current)
-            current = made.state
-            pcm = pcm_bytes(made.pcm, 24 if renderer.channels == 2 else 16)
-            seconds = time.perf_counter() - began
+            _work_alone()
+            with self._network.turn() as turn:
+                made = renderer.chunk(index, changes, current)
+                current = made.state
+                pcm = pcm_bytes(made.pcm, 24 if renderer.channels == 2 else 16)
             if index >= start_chunk:
                 usage = Usage(
                     frames=BLOCK_SAMPLES,
                     steps=passes(renderer.sampling.solver, renderer.sampling.steps),
                     flops=self._live_flops(request, made.denoised, made.decoded),
-                    device_seconds=seconds,
+                    device_seconds=turn.seconds,
                     peak_memory_bytes=_peak_memory_bytes(self._device),
                 )
                 yield LiveChunk(index, pcm, BLOCK_SAMPLES, usage, current.to_bytes(), made.applied)
@@ -251,7 +259,7 @@ class LoopmeterEngine:
     @functools.cached_property
     def _network(self) -> PassBatcher:
         with self._loading:  # Streams share one, or nothing would be batched.
-            network = self.__dict__.setdefault("_network", PassBatcher(self._transformer, STREAMS_AT_ONCE))
+            network = self.__dict__.setdefault("_network", PassBatcher(self._transformer, STREAMS_AT_ONCE, self._cores))
         assert isinstance(network, PassBatcher)
         return network
 
@@ -265,7 +273,8 @@ class LoopmeterEngine:
     def _fingerprint(self) -> str:
         files = [self._weights / name for name in ("autoencoder.safetensors", "transformer.safetensors")]
         device = torch.cuda.get_device_name() if self._device.type == "cuda" else platform.machine()
-        return f"{fingerprint(files)} {str(self._format).removeprefix('torch.')} torch-{torch.__version__} {device}"
+        number_format = str(self._format).removeprefix("torch.")
+        return f"{fingerprint(files)} {number_format} numerics-{_NUMERICS} torch-{torch.__version__} {device}"
 
     def _compose(self, request: LoopRequest) -> tuple[LoopRequest, Score]:
         """The request with nothing left open, and its score. Raises InvalidRequest."""
@@ -443,10 +452,17 @@ def _work_alone() -> None:
     """Off the main thread, compute without further threads: a setting of this thread, not of the process.
 
     Every thread that computes brings a team of its own, and the teams wait for each other while they spin: in a worker
-    thread of a gateway a stream ran 6.3 times real time with two threads on two cores, and 11.3 times with one.
+    thread of a gateway a stream ran 6.3 times real time with two threads on two cores, and 11.3 times with one. Asked
+    at every chunk, since a lease may be made by several threads in turn.
     """
     if threading.current_thread() is not threading.main_thread():
         torch.set_num_threads(1)
+
+
+def _cores() -> int:
+    """How many of the machine's cores this process may use, up to ``CORES_MAX``."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(mine, CORES_MAX)
 
 
 def _peak_memory_bytes(device: torch.device) -> int:

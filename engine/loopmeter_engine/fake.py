@@ -45,7 +45,8 @@ _DIGEST_BYTES = 32
 class FakeEngine:
     """Make tones behind the engine contract.
 
-    ``chunk_delay_s`` is slept before each chunk, through ``sleep``. ``fail_at_chunk`` raises ``EngineFailed`` instead
+    ``chunk_delay_s`` is slept before each chunk, through ``sleep``. ``streams_at_once`` is what ``info`` says; it may
+    be any number, since nothing is shared between calls. ``fail_at_chunk`` raises ``EngineFailed`` instead
     of making that chunk: every time, or only the first ``fail_times`` times.
 
     >>> engine = FakeEngine()
@@ -59,11 +60,13 @@ class FakeEngine:
         chunk_delay_s: float = 0.0,
         fail_at_chunk: int | None = None,
         fail_times: int | None = None,
+        streams_at_once: int = 1,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._chunk_delay_s = chunk_delay_s
         self._fail_at_chunk = fail_at_chunk
         self._failures_left: float = math.inf if fail_times is None else fail_times
+        self._streams_at_once = streams_at_once
         self._sleep = sleep
 
     def info(self) -> EngineInfo:
@@ -75,6 +78,7 @@ class FakeEngine:
             capabilities=_CAPABILITIES,
             duration_s_max=DURATION_S_MAX,
             licence="Apache-2.0",
+            streams_at_once=self._streams_at_once,
         )
 
     def plan(self, request: LoopRequest) -> Plan:

@@ -2,12 +2,14 @@
 
 Every call runs in a thread of the guard's, so that a call which does not return can be given up. Such a thread cannot
 be ended from outside: it is left behind, and after ``HUNG_MAX`` of them the engine is refused until one comes back.
+As many leases run side by side as the engine allows; further ones wait for each other, chunk by chunk.
 Who wants a hung engine gone runs it in a process of its own (``loopmeter engine serve``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +32,7 @@ from loopmeter_engine.contract import (
 
 DEADLINE_S = 120.0  # For one call, or one chunk. A first chunk may load gigabytes of weights.
 HUNG_MAX = 3
+STREAMS_AT_ONCE_MAX = 256
 
 _Result = TypeVar("_Result")
 _Piece = TypeVar("_Piece", bound=Chunk)
@@ -54,9 +57,14 @@ class GuardedEngine:
         self._engine = engine
         self._label = f"engine {name!r} of {owner}"
         self._deadline_s = deadline_s
-        self._planning = _Lane(f"loopmeter-guard-plan-{name}")
-        self._making = _Lane(f"loopmeter-guard-{name}")
+        self._planning = _Lanes(f"loopmeter-guard-plan-{name}", 1)
         self._info = self._call(self._planning, "info", engine.info)
+        lanes = self._info.streams_at_once
+        if not isinstance(lanes, int) or not 1 <= lanes <= STREAMS_AT_ONCE_MAX:
+            raise EngineFailed(
+                f"{self._label}: expected info with streams_at_once of 1 to {STREAMS_AT_ONCE_MAX}, found {lanes!r}"
+            )
+        self._making = _Lanes(f"loopmeter-guard-{name}", lanes)
 
     def info(self) -> EngineInfo:
         """What the engine said of itself when it was loaded."""
@@ -101,9 +109,9 @@ class GuardedEngine:
                 with contextlib.suppress(EngineError, ValueError):
                     self._call(self._making, "close of a lease", close)
 
-    def _call(self, lane: _Lane, what: str, function: Callable[[], _Result]) -> _Result:
+    def _call(self, lanes: _Lanes, what: str, function: Callable[[], _Result]) -> _Result:
         try:
-            return lane.call(function, self._deadline_s)
+            return lanes.call(function, self._deadline_s)
         except EngineFailed as error:
             raise EngineFailed(f"{self._label}: {error}") from error
         # A wrong request, or wrong arguments: the caller's fault, which the engine has said well enough.
@@ -164,33 +172,69 @@ class _Hung(Exception):
     """A call did not return in time."""
 
 
-class _Lane:
-    """A thread that does one call after the other. One that hangs is left behind and a fresh one takes its place."""
+class _LeftBehind:
+    """The threads of calls that did not return, of all lanes."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._hung: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []
+
+    def add(self, thread: threading.Thread) -> None:
+        with self._lock:
+            self._threads.append(thread)
+
+    def count(self) -> int:
+        """How many still hang."""
+        with self._lock:
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            return len(self._threads)
+
+
+class _Lanes:
+    """``count`` lanes. A call takes a free one, or waits for one: not longer than the calls before it may take."""
+
+    def __init__(self, name: str, count: int) -> None:
+        hung = _LeftBehind()
+        self._free: queue.LifoQueue[_Lane] = queue.LifoQueue()  # The last one used has its thread already.
+        for _ in range(count):
+            self._free.put(_Lane(name, hung))
+
+    def call(self, function: Callable[[], _Result], deadline_s: float) -> _Result:
+        """Raises what ``function`` raises, or ``_Hung``."""
+        lane = self._free.get()
+        try:
+            return lane.call(function, deadline_s)
+        finally:
+            self._free.put(lane)
+
+
+class _Lane:
+    """A thread that does one call after the other, each in its caller's context. One that hangs is left behind and a
+    fresh one takes its place. Used by one caller at a time."""
+
+    def __init__(self, name: str, hung: _LeftBehind) -> None:
+        self._name = name
+        self._hung = hung
         self._calls: queue.SimpleQueue[Callable[[], None] | None] | None = None
         self._thread: threading.Thread | None = None
 
     def call(self, function: Callable[[], _Result], deadline_s: float) -> _Result:
         """Raises what ``function`` raises, or ``_Hung``."""
         answer: queue.SimpleQueue[tuple[bool, _Result | BaseException]] = queue.SimpleQueue()
+        context = contextvars.copy_context()
 
         def work() -> None:
             try:
-                answer.put((True, function()))
+                answer.put((True, context.run(function)))
             except BaseException as error:  # Carried to the caller, whatever it is.
                 answer.put((False, error))
 
-        with self._lock:
-            self._submit(work)
-            try:
-                done, result = answer.get(timeout=deadline_s)
-            except queue.Empty:
-                self._leave_behind()
-                raise _Hung(f"expected an answer within {deadline_s:g} s, found none; the call was given up") from None
+        self._submit(work)
+        try:
+            done, result = answer.get(timeout=deadline_s)
+        except queue.Empty:
+            self._leave_behind()
+            raise _Hung(f"expected an answer within {deadline_s:g} s, found none; the call was given up") from None
         if not done:
             assert isinstance(result, BaseException)
             raise result
@@ -198,8 +242,7 @@ class _Lane:
 
     def _submit(self, work: Callable[[], None]) -> None:
         if self._calls is None:
-            self._hung = [thread for thread in self._hung if thread.is_alive()]
-            if len(self._hung) >= HUNG_MAX:
+            if self._hung.count() >= HUNG_MAX:
                 raise _Hung(f"expected an engine that returns, found {HUNG_MAX} calls still hanging; restart it")
             self._calls = queue.SimpleQueue()
             self._thread = threading.Thread(target=_serve, args=(self._calls,), name=self._name, daemon=True)
@@ -209,7 +252,7 @@ class _Lane:
     def _leave_behind(self) -> None:
         assert self._calls is not None and self._thread is not None
         self._calls.put(None)  # Should it ever come back, it finds its end.
-        self._hung.append(self._thread)
+        self._hung.add(self._thread)
         self._calls = self._thread = None
 
 

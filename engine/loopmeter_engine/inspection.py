@@ -36,6 +36,7 @@ class EngineDescription:
     capabilities: tuple[str, ...] = ()
     weights: str = ""
     notes: tuple[str, ...] = ()
+    streams_at_once: int | None = None
 
     def as_json(self) -> dict[str, object]:
         """Plain values; the entry's fields and the description's on one level."""
@@ -86,6 +87,7 @@ def _answer(name: str) -> dict[str, object]:
         "capabilities": sorted(info.capabilities),
         "weights": info.weights,
         "notes": list(info.notes),
+        "streams_at_once": info.streams_at_once,
     }
 
 

@@ -189,8 +189,11 @@ class Vocoder(nn.Module):
 
     def _tuning(self, frequency: Tensor, notes: Tensor) -> tuple[Tensor, Tensor]:
         """For low bins (c, n, 48) the nearest partial of the notes that sound, in bins, and whether it is near."""
-        partials = self.get_buffer("partials")
-        away = (partials - frequency[:, :, None]).abs().masked_fill(~notes[None, :, :, None], math.inf)
+        sung = notes.any(0)  # A few of 80 pitches.
+        if not sung.any():
+            return frequency, torch.zeros_like(frequency, dtype=torch.bool)
+        partials = self.get_buffer("partials")[sung]
+        away = (partials - frequency[:, :, None]).abs_().masked_fill_(~notes[None, :, sung, None], math.inf)
         distance, pitch = away.min(2)
         return partials.gather(0, pitch.flatten(0, 1)).view_as(frequency), distance < _TUNING_REACH
 
@@ -202,18 +205,19 @@ class Vocoder(nn.Module):
         samples = LONG_HOP * (count - 1) + LONG_FFT
         weight = overlap_add((self.window * self.window).expand(1, count, LONG_FFT), LONG_HOP)
         weight = torch.cat([torch.full((1, _TAIL), COLA, device=long.device), weight[:, _TAIL:]], 1).clamp(min=0.05)
-        spectrum, before = long * guess, torch.zeros_like(guess)
+        spectrum = long * guess
         sung = spectrum[..., :_TUNED_BINS]
+        before: Tensor | None = None
         for turn in range(self.iterations + 1):
-            frames = torch.fft.irfft(spectrum, LONG_FFT) * self.window
-            sound = overlap_add(frames, LONG_HOP)
-            sound = torch.cat([sound[:, :_TAIL] + tail, sound[:, _TAIL:]], 1) / weight
+            frames = torch.fft.irfft(spectrum, LONG_FFT).mul_(self.window)
             if turn == self.iterations:
                 break
-            columns = sound[:, :samples].unfold(1, LONG_FFT, LONG_HOP)
+            sound = overlap_add(frames, LONG_HOP)
+            sound[:, :_TAIL] += tail
+            columns = sound.div_(weight)[:, :samples].unfold(1, LONG_FFT, LONG_HOP)
             found = torch.fft.rfft(columns * self.window)
-            spectrum = _with_magnitude(long, found - _MOMENTUM / (1 + _MOMENTUM) * before)
-            before = found
+            faster = found if before is None else found - _MOMENTUM / (1 + _MOMENTUM) * before
+            spectrum, before = _with_magnitude(long, faster), found
             spectrum[..., :_TUNED_BINS] = torch.where(tuned, sung, spectrum[..., :_TUNED_BINS])
         ready = LONG_HOP * segment
         after = overlap_add(frames[:, :segment], LONG_HOP)
@@ -232,7 +236,7 @@ def _with_magnitude(magnitude: Tensor, spectrum: Tensor) -> Tensor:
     """The phases of a spectrum with other magnitudes. By hand, since ``abs`` of complex numbers takes twice as long."""
     real, imaginary = spectrum.real.contiguous(), spectrum.imag.contiguous()
     scale = (real * real).addcmul_(imaginary, imaginary).clamp_(min=1e-18).rsqrt_().mul_(magnitude)
-    return torch.complex(real * scale, imaginary * scale)
+    return torch.complex(real.mul_(scale), imaginary.mul_(scale))
 
 
 def _nearest_peak(peak: Tensor, long: Tensor) -> Tensor:

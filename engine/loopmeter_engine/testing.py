@@ -12,6 +12,8 @@ Mix ``EngineContract`` into a pytest class whose ``engine`` fixture gives the en
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from loopmeter import LivePrompt, LiveRequest, LiveSettings, LoopRequest
@@ -69,6 +71,7 @@ class EngineContract:
         assert info.name and info.version and info.fingerprint and info.licence
         assert info.sample_rate_hz > 0
         assert info.duration_s_max > 0
+        assert info.streams_at_once >= 1
 
     @pytest.mark.parametrize(
         ("tempo_bpm", "bars", "beats_per_bar"),
@@ -114,6 +117,13 @@ class EngineContract:
         split = make_all(engine, self.long, lease_chunks)
         assert _pcm(split) == _pcm(whole)
         assert [chunk.state_after for chunk in split] == [chunk.state_after for chunk in whole]
+
+    def test_leases_side_by_side_give_the_same_bytes(self, engine: Engine) -> None:
+        streams = min(engine.info().streams_at_once, 3)
+        requests = [self.short.model_copy(update={"seed": self.short.seed + place}) for place in range(streams)]
+        alone = [_pcm(make_all(engine, request)) for request in requests]
+        with ThreadPoolExecutor(streams) as threads:
+            assert list(threads.map(lambda request: _pcm(make_all(engine, request, 1)), requests)) == alone
 
     def test_replay_without_a_state_gives_the_same_bytes(self, engine: Engine) -> None:
         whole = make_all(engine, self.short)

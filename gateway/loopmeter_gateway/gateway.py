@@ -78,7 +78,8 @@ class Gateway:
         self.id = "gw_" + secrets.token_hex(8)
         self.limiter = RateLimiter(clock)
         self.metrics = Metrics()
-        self.queue = LeaseQueue(self.live_jobs, settings.lease_chunks, settings.ageing_s, clock)
+        slots = engine.info().streams_at_once
+        self.queue = LeaseQueue(self.live_jobs, settings.lease_chunks, settings.ageing_s, clock, slots)
         self._worker = Worker(engine, self.queue, self._fail, self.metrics.leased)
         self._watch()
         self._planner = ThreadPoolExecutor(1, thread_name_prefix="loopmeter-plan")
@@ -89,6 +90,7 @@ class Gateway:
         self.metrics.watch("jobs_active", "Jobs that have not ended.", lambda: len(live_jobs))
         self.metrics.watch("live_sessions", "Live sessions that have not ended.", self._live_sessions)
         self.metrics.watch("readers", "Open streams.", lambda: sum(job.readers for job in live_jobs.values()))
+        self.metrics.watch("leases_running", "Leases that the engine makes now.", lambda: self.queue.running)
         self.metrics.watch("queue_jobs", "Jobs that wait for a lease.", lambda: self.queue.length)
         self.metrics.watch("queue_wait_seconds", "What a newcomer would wait.", lambda: self.queue.wait_s)
 
@@ -117,7 +119,7 @@ class Gateway:
             live.notify()
 
     async def stop(self) -> None:
-        """Stop after the chunk in hand. What was charged is durable; the rest is resumed at the next start."""
+        """Stop after the chunks in hand. What was charged is durable; the rest is resumed at the next start."""
         self.ready = False
         self.say_goodbye()
         await self._worker.stop()
@@ -250,6 +252,7 @@ class Gateway:
             if live.latest is not None:
                 self.metrics.delivered(live.kind, live.latest.meter, time.perf_counter() - began_s)
             live.ahead.popleft()
+            live.handed(chunk.frames, self.clock.now())
             self._update(live, record)
             if live.failure is not None and not live.ahead and not record.ended:
                 await self._end(live, "failed", live.failure)

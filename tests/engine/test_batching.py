@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,13 +13,14 @@ from loopmeter import LoopRequest
 from loopmeter_engine.engine import LoopmeterEngine
 from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory, Transformer, TransformerConfig
+from loopmeter_engine.stopping import LeaseStopped, stop_when
 from loopmeter_engine.testing import make_all
 
 PROMPTS = ("dusty lo-fi drums", "deep house bass and chords", "warm pad", "techno, driving", "jazz, brushes")
 
 
 def test_eight_streams_at_once_sound_as_each_alone() -> None:
-    engine = LoopmeterEngine(device="cpu")
+    engine = LoopmeterEngine(device="cpu", cores=2)
     requests = [
         LoopRequest(
             prompt=PROMPTS[index % len(PROMPTS)],
@@ -40,6 +42,23 @@ def test_eight_streams_at_once_sound_as_each_alone() -> None:
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(together, requests)) == alone
     assert engine.streams_in_one_pass > 1
+
+
+def test_a_stream_that_nobody_wants_stops_before_its_next_pass_and_harms_no_other() -> None:
+    engine = LoopmeterEngine(device="cpu")
+    request = LoopRequest(prompt="techno", tempo_bpm=120, bars=1)
+    before = next(engine.lease(request, 0, 1, None)).pcm
+    asked = 0
+
+    def unwanted() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 3
+
+    with stop_when(unwanted), pytest.raises(LeaseStopped):
+        next(engine.lease(request, 0, 1, None))
+    assert asked == 4
+    assert next(engine.lease(request, 0, 1, None)).pcm == before
 
 
 def test_a_stream_off_the_main_thread_computes_without_a_team_of_its_own() -> None:
@@ -74,12 +93,11 @@ def test_streams_at_other_places_keep_their_own_time_and_memory(network: Transfo
     work = [(*_pass(network, memory), memory) for memory in (first, second)]
     alone = [network.block(*each, absorb=True) for each in work]
     batcher = PassBatcher(network)
-    batcher._device_free.acquire()  # Both have to wait, and so go together.
     with ThreadPoolExecutor(2) as threads:
-        running = [threads.submit(batcher.run, *each, absorb=True) for each in work]
-        while len(batcher._waiting) < 2:
-            pass
-        batcher._device_free.release()
+        with batcher.turn():  # Both have to wait, and so go together.
+            running = [threads.submit(batcher.run, *each, absorb=True) for each in work]
+            while len(batcher._alone) < 2:
+                pass
         together = [each.result(timeout=30) for each in running]
     assert batcher.largest == 2
     for (velocity, memory), (wanted, after) in zip(together, alone, strict=True):
@@ -87,6 +105,53 @@ def test_streams_at_other_places_keep_their_own_time_and_memory(network: Transfo
         assert memory.position == after.position
         for found, expected in zip(memory.keys_values + memory.tail, after.keys_values + after.tail, strict=True):
             assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_no_more_streams_compute_at_once_than_there_are_cores_and_their_meters_add_up(
+    network: Transformer, cores: int
+) -> None:
+    batcher = PassBatcher(network, cores=cores)
+    computing, most, counting = 0, 0, threading.Lock()
+
+    @torch.inference_mode()
+    def stream(number: int) -> float:
+        nonlocal computing, most
+        x, score, mods = _pass(network, memory := network.init_memory(1))
+        seconds = 0.0
+        for _ in range(20):
+            with batcher.turn() as turn:
+                with counting:
+                    computing += 1
+                    most = max(most, computing)
+                torch.randn(100, 100) @ torch.randn(100, 100)
+                with counting:
+                    computing -= 1
+                batcher.run(x, score, mods, memory, absorb=number % 2 == 0)
+            seconds += turn.seconds
+        return seconds
+
+    began_s = time.perf_counter()
+    with ThreadPoolExecutor(6) as threads:
+        metered_s = sum(threads.map(stream, range(6)))
+    assert 1 <= most <= cores
+    assert 0 < metered_s <= cores * (time.perf_counter() - began_s)
+
+
+@torch.inference_mode()
+def test_passes_that_gather_are_shared_out_among_free_cores(network: Transformer) -> None:
+    memory = network.init_memory(1)
+    work = [(*_pass(network, memory), memory) for _ in range(6)]
+    batcher = PassBatcher(network, passes_max=4)
+    with ThreadPoolExecutor(6) as threads:
+        with batcher.turn():
+            running = [threads.submit(batcher.run, *each) for each in work]
+            while len(batcher._alone) < 6:
+                pass
+        for each, asked in zip(running, work, strict=True):
+            alone, _ = network.block(*asked)
+            assert torch.allclose(each.result(timeout=30)[0], alone, atol=1e-6)
+    assert batcher.largest == 4
 
 
 @torch.inference_mode()

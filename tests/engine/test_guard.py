@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from loopmeter_engine.fake import FakeEngine
 from loopmeter_engine.guard import HUNG_MAX, GuardedEngine, guard
 from loopmeter_engine.inspection import describe_engine
 from loopmeter_engine.registry import EngineUnavailable, engine_names, open_engine
+from loopmeter_engine.stopping import LeaseStopped, check_wanted, stop_when
 from loopmeter_engine.testing import EngineContract, LiveEngineContract, make_all
 
 from .plug_ins import install_ill_behaved
@@ -88,6 +90,46 @@ def test_an_engine_that_hangs_again_and_again_is_refused_until_it_comes_back() -
         if thread.name == "loopmeter-guard-plan-stuck":
             thread.join(timeout=20)
     assert engine.plan(REQUEST).frames == 176_400
+
+
+class _Meeting(FakeEngine):
+    """Makes a chunk only when ``streams_at_once`` leases have come to it."""
+
+    def __init__(self, streams_at_once: int) -> None:
+        self.barrier = threading.Barrier(streams_at_once)
+        super().__init__(
+            chunk_delay_s=1.0, streams_at_once=streams_at_once, sleep=lambda _: void(self.barrier.wait(timeout=20))
+        )
+
+
+def void(_: object) -> None: ...
+
+
+def test_a_guard_lets_as_many_leases_run_at_once_as_the_engine_does() -> None:
+    engine = guard(_Meeting(3), "fake", "loopmeter 1")
+    requests = [REQUEST.model_copy(update={"seed": seed}) for seed in range(3)]
+    alone = [make_all(FakeEngine(), request) for request in requests]
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(lambda request: make_all(engine, request), requests)) == alone
+
+
+def test_a_lease_that_is_not_wanted_any_more_stops_within_its_chunk_behind_a_guard() -> None:
+    unwanted = threading.Event()
+
+    def step(_: float) -> None:
+        unwanted.set()
+        check_wanted()
+
+    engine = guard(FakeEngine(chunk_delay_s=1.0, sleep=step), "fake", "loopmeter 1")
+    with stop_when(unwanted.is_set), pytest.raises(LeaseStopped):
+        make_all(engine, REQUEST)
+    unwanted.clear()
+    assert next(guard(FakeEngine(), "fake", "loopmeter 1").lease(REQUEST, 0, 1, None)).index == 0
+
+
+def test_an_engine_that_runs_no_lease_at_all_is_refused() -> None:
+    with pytest.raises(EngineFailed, match=r"'fake' of loopmeter 1: expected info with streams_at_once of 1 to 256"):
+        guard(FakeEngine(streams_at_once=0), "fake", "loopmeter 1")
 
 
 def test_the_list_tells_why_an_engine_cannot_run_and_outlives_it(ill: None) -> None:

@@ -167,9 +167,9 @@ def postgres() -> Iterator[Postgres]:
 class Gate:
     """Lets a FakeEngine make one chunk per permit, so that tests decide how far it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, streams_at_once: int = 1) -> None:
         self._permits = threading.Semaphore(0)
-        self.engine = FakeEngine(chunk_delay_s=1.0, sleep=self._wait)
+        self.engine = FakeEngine(chunk_delay_s=1.0, streams_at_once=streams_at_once, sleep=self._wait)
         self.asked = 0
 
     def _wait(self, _: float) -> None:

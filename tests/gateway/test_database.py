@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +13,10 @@ import pytest
 from sqlalchemy import Connection, insert, select
 
 from loopmeter_gateway.database import Database, create_tables, open_writer
+from loopmeter_gateway.stores.sqlite import LOG_PAGES_MAX, SqliteStore
 from loopmeter_gateway.tables import customers
+
+from .conftest import until
 
 pytestmark = pytest.mark.anyio
 
@@ -87,3 +93,34 @@ def test_commits_survive_a_power_cut(tmp_path: Path) -> None:
     engine.dispose()
 
     assert (journal, synchronous) == ("wal", 2)
+
+
+async def test_the_log_is_carried_over_beside_the_commits(tmp_path: Path) -> None:
+    """What the file alone says, without its log, is what a backup by copying would have."""
+    store = SqliteStore(f"sqlite:///{tmp_path}/test.db", carry_every_s=0.0)
+    await store.start()
+    await store.write(lambda c: add(c, "one"))
+
+    def in_the_file() -> bool:
+        copy = shutil.copy(tmp_path / "test.db", tmp_path / "copy.db")
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            try:
+                return connection.execute("SELECT name FROM customers").fetchall() == [("one",)]
+            except sqlite3.DatabaseError:  # Copied in the middle of a write.
+                return False
+
+    await until(in_the_file)
+    await store.stop()
+
+
+async def test_the_log_stays_bounded_under_endless_writing(tmp_path: Path) -> None:
+    store = SqliteStore(f"sqlite:///{tmp_path}/test.db", carry_every_s=3600.0)
+    await store.start()
+    await store.write(lambda c: add(c, "one"))
+    log_bytes_max, name = 0, "x" * 4_000_000
+    for _ in range(25):
+        await store.write(lambda c: c.execute(customers.update().values(name=name)))
+        log_bytes_max = max(log_bytes_max, (tmp_path / "test.db-wal").stat().st_size)
+    await store.stop()
+    assert 25 * len(name) > LOG_PAGES_MAX * 4096 + len(name)
+    assert log_bytes_max < (LOG_PAGES_MAX + 1100) * 4200

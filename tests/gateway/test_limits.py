@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -30,27 +30,31 @@ def use_plan(client: Client, **limits: int) -> None:
 
 
 class Waiting(LiveJob):
-    """A job that always wants a lease."""
+    """A job that always wants a lease. ``ahead_s``: sound that its client has in hand."""
 
-    def __init__(self, priority: int) -> None:
+    def __init__(self, priority: int, ahead_s: float = 0.0) -> None:
         self.priority, self.waiting_since, self.lease_number = priority, None, 0
+        self.ahead_s = ahead_s
 
     def lease_count(self, lease_chunks: int) -> int:
         return 1
+
+    def sound_ahead_s(self, now: datetime) -> float:
+        return self.ahead_s
 
 
 class Line:
     """A queue, and jobs that come and are served one at a time."""
 
-    def __init__(self, *priorities: int) -> None:
+    def __init__(self, *priorities: int, slots: int = 1) -> None:
         self.clock = ManualClock(OFF_PEAK)
         self.jobs: dict[str, LiveJob] = {}
-        self.queue = LeaseQueue(self.jobs, 4, ageing_s=4.0, clock=self.clock)
+        self.queue = LeaseQueue(self.jobs, 4, ageing_s=4.0, clock=self.clock, slots=slots)
         for priority in priorities:
             self.come(priority)
 
-    def come(self, priority: int) -> LiveJob:
-        job = Waiting(priority)
+    def come(self, priority: int, ahead_s: float = 0.0) -> Waiting:
+        job = Waiting(priority, ahead_s)
         self.jobs[f"{len(self.jobs)}:{priority}"] = job
         return job
 
@@ -60,7 +64,7 @@ class Line:
             job = self.queue.take()
             served.append(next(name for name, found in self.jobs.items() if found is job))
             self.clock.advance(lease_s)
-            self.queue.done(lease_s)
+            self.queue.done(job, lease_s)
         return served
 
 

@@ -105,7 +105,12 @@ class ConvBlock(nn.Module):
         frames = x.shape[1] - self.kernel + 1
         h = x[:, :frames] * self.depthwise[0]
         for tap in range(1, self.kernel):
-            h = h + x[:, tap : tap + frames] * self.depthwise[tap]
+            part = x[:, tap : tap + frames]
+            # In place where no gradient is wanted: this part is bound by memory.
+            if torch.is_grad_enabled():
+                h = h + part * self.depthwise[tap]
+            else:
+                h.addcmul_(part, self.depthwise[tap])
         h = self.down(F.gelu(self.up(self.norm(h))))
         out: Tensor = x[:, self.behind : self.behind + frames] + self.scale * h
         return out

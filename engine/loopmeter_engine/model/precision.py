@@ -12,21 +12,23 @@ from torch import Tensor, nn
 
 _SIZE_MIN = 50_000
 _KEPT = ("modulation", "style", "text", "time")
+_TO_HALF = "up"  # Layers of this name are followed by what is bound by memory, and then by another large layer.
 
 
 class HalfLinear(nn.Module):
-    """``nn.Linear`` with bfloat16 weights, for input and output of any format."""
+    """``nn.Linear`` with bfloat16 weights, for input of any format. Gives float32, or bfloat16 with ``to_half``."""
 
     weight: Tensor
     bias: Tensor | None
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, *, to_half: bool = False) -> None:
         super().__init__()
+        self.format = torch.bfloat16 if to_half else torch.float32
         self.register_buffer("weight", linear.weight.detach().bfloat16())
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().bfloat16())
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.bfloat16(), self.weight, self.bias).to(x.dtype)
+        return F.linear(x.bfloat16(), self.weight, self.bias).to(self.format)
 
 
 def working_format(device: torch.device) -> torch.dtype:
@@ -45,4 +47,4 @@ def halve(model: nn.Module) -> None:
         for child_name, child in list(module.named_children()):
             path = f"{name}.{child_name}".split(".")
             if isinstance(child, nn.Linear) and child.weight.numel() >= _SIZE_MIN and not set(path) & set(_KEPT):
-                setattr(module, child_name, HalfLinear(child))
+                setattr(module, child_name, HalfLinear(child, to_half=child_name == _TO_HALF))

@@ -91,7 +91,7 @@ class Layer(nn.Module):
 
     def project(self, x: Tensor, mod: tuple[Tensor, ...], table: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """(B, N, T, width) -> feature-mapped q, k; v; and q, k turned by position; each (B, N, T, H, E)."""
-        h = self.norm_1(x) * (1 + mod[1]) + mod[0]
+        h = _scaled(self.norm_1(x), 1 + mod[1], mod[0])
         parts = self.qkv(h).unflatten(-1, (3, self.heads, -1))
         mapped = F.elu(parts[..., :2, :, :]) + 1
         turned = rotate(mapped, table)
@@ -111,25 +111,40 @@ class Layer(nn.Module):
         return (top / bottom[..., None]).flatten(-2)
 
     def attend(self, x: Tensor, mod: tuple[Tensor, ...], read: Tensor) -> Tensor:
-        out: Tensor = x + mod[2] * self.out(read)
-        return out
+        return _scaled(self.out(read), mod[2], x)
 
     def hidden(self, x: Tensor, mod: tuple[Tensor, ...]) -> Tensor:
         """The input of the feed-forward part's convolution, (B, N, T, 2 hidden)."""
-        h: Tensor = self.up(self.norm_2(x) * (1 + mod[4]) + mod[3])
+        h: Tensor = self.up(_scaled(self.norm_2(x), 1 + mod[4], mod[3]))
         return h
 
     def feed(self, x: Tensor, h: Tensor, tail: Tensor, mod: tuple[Tensor, ...]) -> Tensor:
         """Add the feed-forward part; ``tail`` (B, N, kernel // 2, 2 hidden) comes from the clean block before."""
+        taps = self.depthwise.to(h.dtype)  # h is bfloat16 where that is fast, and this part is bound by memory.
+        mixed = self._mixed(h, tail, taps) if torch.is_grad_enabled() else self._mixed_in_place(h, tail, taps)
+        value, gate = mixed.chunk(2, -1)
+        return _scaled(self.down(value * F.silu(gate)), mod[5], x)
+
+    def _mixed(self, h: Tensor, tail: Tensor, taps: Tensor) -> Tensor:
+        """The convolution, and its input beside it."""
         frames = h.shape[2]
         padded = torch.cat([tail, h, h.new_zeros(*h.shape[:2], self.kernel - 1 - self.back, h.shape[3])], 2)
-        taps = self.depthwise.to(h.dtype)  # In training h is bfloat16, and this part is bound by memory.
         mixed = h
         for tap in range(self.kernel):
             mixed = mixed + padded[:, :, tap : tap + frames] * taps[tap]
-        value, gate = mixed.chunk(2, -1)
-        out: Tensor = x + mod[5] * self.down(value * F.silu(gate))
-        return out
+        return mixed
+
+    def _mixed_in_place(self, h: Tensor, tail: Tensor, taps: Tensor) -> Tensor:
+        """The same in a third of the passes over memory, which gradients do not allow."""
+        frames, tail = h.shape[2], tail.to(h.dtype)
+        mixed = torch.addcmul(h, h, taps[self.back])
+        for back in range(1, self.back + 1):
+            tap = taps[self.back - back]
+            mixed[:, :, back:].addcmul_(h[:, :, : frames - back], tap)
+            mixed[:, :, :back].addcmul_(tail[:, :, self.back - back :], tap)
+        for ahead in range(1, self.kernel - self.back):
+            mixed[:, :, : frames - ahead].addcmul_(h[:, :, ahead:], taps[self.back + ahead])
+        return mixed
 
 
 class Conditioner(nn.Module):
@@ -301,8 +316,13 @@ class Transformer(nn.Module):
                 decay = layer.decay[None, :, None]
                 after.keys_values.append(decay[..., None] * (past_kv + own_kv[:, 0]))
                 after.keys.append(decay * (past_k + own_k[:, 0]))
-                after.tail.append(inner[:, 0, -layer.back :])
+                after.tail.append(inner[:, 0, -layer.back :].float())
         return self.out(self.norm(h))[:, 0], after if absorb else memory
+
+
+def _scaled(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """``x * scale + shift``, in one pass over memory where no gradient is wanted."""
+    return x * scale + shift if torch.is_grad_enabled() else torch.addcmul(shift, x, scale)
 
 
 def _decayed_sums(keys_values: Tensor, keys: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:

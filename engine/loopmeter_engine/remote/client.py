@@ -24,6 +24,7 @@ from loopmeter_engine.guard import DEADLINE_S
 from loopmeter_engine.registry import EngineUnavailable
 from loopmeter_engine.remote import wire
 from loopmeter_engine.remote.wire import LeaseDecoder, LeaseDone, LeaseFailed, PlanAnswer, Refusal
+from loopmeter_engine.stopping import check_wanted
 
 CONNECT_S = 2.0
 PATIENCE_S = 60.0  # A process that loads gigabytes of weights takes as long to come back.
@@ -116,6 +117,7 @@ class RemoteEngine:
                     response.read()
                     self._refused(response)
                 for data in response.iter_raw():
+                    check_wanted()
                     decoder.receive(data)
                     for event in decoder.events():
                         if isinstance(event, LeaseFailed):

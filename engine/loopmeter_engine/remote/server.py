@@ -4,32 +4,38 @@
     GET /info       POST /lease           LeaseCall in, records out (``wire.py``)
 
 Stateless: whoever holds a state may go on here, whatever became of the process that gave it. A client that leaves
-closes its lease, which stops the engine at the next step.
+closes its lease, which stops the engine at the next step. As many leases are made at once as the engine allows; up to
+``LEASES_MAX`` take turns, chunk by chunk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import hmac
 import logging
 import os
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import Chunk, Engine, EngineFailed, InvalidRequest
 from loopmeter_engine.registry import EngineUnavailable, open_engine
 from loopmeter_engine.remote import wire
 from loopmeter_engine.remote.wire import LeaseCall, PlanAnswer, Refusal
+from loopmeter_engine.stopping import LeaseStopped, stop_when
 
 TOKEN_VARIABLE = "LOOPMETER_ENGINE_TOKEN"
-LEASES_MAX = 16  # More than an engine can make at a time; whoever comes then is told to come back.
+LEASES_MAX = 16  # Or as many as the engine can make at a time. Whoever comes then is told to come back.
 
 _log = logging.getLogger(__name__)
 _Scope = dict[str, Any]
+_Result = TypeVar("_Result")
 _Receive = Callable[[], Awaitable[dict[str, Any]]]
 _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -41,6 +47,9 @@ class EngineApp:
         self._engine = engine
         self._token = token
         self._leases = 0
+        at_once = engine.info().streams_at_once
+        self._leases_max = max(LEASES_MAX, at_once)
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="loopmeter-lease")
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] != "http":
@@ -90,53 +99,64 @@ class EngineApp:
             message = f"expected a lease for {fingerprint!r}, found one for {call.fingerprint!r}"
             await _refuse(send, 409, Refusal(kind="fingerprint", message=message))
             return
-        if self._leases >= LEASES_MAX:
-            await _refuse(send, 503, Refusal(kind="busy", message=f"expected at most {LEASES_MAX} leases at a time"))
+        if self._leases >= self._leases_max:
+            message = f"expected at most {self._leases_max} leases at a time"
+            await _refuse(send, 503, Refusal(kind="busy", message=message))
             return
         self._leases += 1
         try:
-            chunks = await asyncio.to_thread(self._engine.lease, call.request, call.start_chunk, call.count, call.state)
+            chunks = await self._run(lambda: self._engine.lease(call.request, call.start_chunk, call.count, call.state))
             await self._stream(chunks, receive, send)
         finally:
             self._leases -= 1
 
     async def _stream(self, chunks: Iterator[Chunk], receive: _Receive, send: _Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _headers(wire.LEASE_MEDIA_TYPE)})
-        sending = asyncio.create_task(_send_chunks(chunks, send))
+        left = threading.Event()
+        with stop_when(left.is_set):
+            sending = asyncio.create_task(self._send_chunks(chunks, send))
         leaving = asyncio.create_task(_until_client_leaves(receive))
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             leaving.cancel()
+            left.set()
             if not sending.done():
                 sending.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sending
 
+    async def _send_chunks(self, chunks: Iterator[Chunk], send: _Send) -> None:
+        """Chunks as they are made. The engine's step in hand cannot be cancelled; it is waited for, then closed."""
+        made = 0
+        try:
+            while True:
+                step = asyncio.ensure_future(self._run(lambda: next(chunks, None)))
+                try:
+                    chunk = await asyncio.shield(step)
+                except asyncio.CancelledError:
+                    await asyncio.wait({step})
+                    step.exception()  # That it was stopped, most likely; nobody is there to hear of it.
+                    raise
+                record = wire.encode_end(made) if chunk is None else wire.encode_chunk(chunk)
+                await send({"type": "http.response.body", "body": record, "more_body": chunk is not None})
+                if chunk is None:
+                    return
+                made += 1
+        except EngineFailed as error:
+            _log.warning("a lease failed: %s", error)
+            await send({"type": "http.response.body", "body": wire.encode_failure(str(error)), "more_body": False})
+        except LeaseStopped:
+            pass  # Its client has left.
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                await self._run(close)
 
-async def _send_chunks(chunks: Iterator[Chunk], send: _Send) -> None:
-    """Chunks as they are made. The engine's step in hand cannot be cancelled; it is waited for, then closed."""
-    made = 0
-    try:
-        while True:
-            step = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
-            try:
-                chunk = await asyncio.shield(step)
-            except asyncio.CancelledError:
-                await asyncio.wait({step})
-                raise
-            record = wire.encode_end(made) if chunk is None else wire.encode_chunk(chunk)
-            await send({"type": "http.response.body", "body": record, "more_body": chunk is not None})
-            if chunk is None:
-                return
-            made += 1
-    except EngineFailed as error:
-        _log.warning("a lease failed: %s", error)
-        await send({"type": "http.response.body", "body": wire.encode_failure(str(error)), "more_body": False})
-    finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            await asyncio.to_thread(close)
+    def _run(self, call: Callable[[], _Result]) -> Awaitable[_Result]:
+        """A call of a lease, in one of the engine's threads and in this context."""
+        context = contextvars.copy_context()
+        return asyncio.get_running_loop().run_in_executor(self._threads, context.run, call)
 
 
 async def _until_client_leaves(receive: _Receive) -> None:

@@ -1,6 +1,6 @@
 """A job while it is being made: how far the engine is, how far the customer is, and who reads.
 
-Owned by the event loop; the worker's thread only reads ``wanted``. Nothing in here is money: what is made but not
+Owned by the event loop; the worker's threads only read ``wanted``. Nothing in here is money: what is made but not
 delivered lives in ``ahead``, is not charged, and can be made again from the last durable state.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -33,6 +33,8 @@ class LiveJob:
     """
 
     kind = "loop"
+    dry_at: datetime | None = None  # When whoever plays what was handed out so far, as it came, has heard it all.
+    handed_s = 0.0  # Seconds of sound that it had in hand when it began to wait; see ``queue.py``.
 
     def __init__(
         self, record: JobRecord, now: datetime, made_index: int = 0, engine_state: bytes | None = None
@@ -56,7 +58,7 @@ class LiveJob:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody waits for more. The worker asks between chunks."""
+        """Whether anybody waits for more. The worker and the engine ask between chunks and steps."""
         return self.readers > 0 and not self.stopping and self.failure is None and not self.record.ended
 
     def lease_count(self, lease_chunks: int) -> int:
@@ -108,6 +110,16 @@ class LiveJob:
         self.engine_state = chunk.state_after
         self.failures = 0
         self.notify()
+
+    def handed(self, frames: int, now: datetime) -> None:
+        """So much sound goes out now. It plays when what went before has played."""
+        start = now if self.dry_at is None else max(now, self.dry_at)
+        self.dry_at = start + timedelta(seconds=frames / self.record.offer.sample_rate_hz)
+
+    def sound_ahead_s(self, now: datetime) -> float:
+        """How long the sound lasts that was handed out or is made."""
+        out_s = 0.0 if self.dry_at is None else max(0.0, (self.dry_at - now).total_seconds())
+        return out_s + sum(chunk.frames for chunk in self.ahead) / self.record.offer.sample_rate_hz
 
     def update(self, record: JobRecord) -> None:
         """Take what has become durable."""

@@ -147,7 +147,7 @@ def order_job(
         "gateway_id": order.gateway_id,
     }
     row = connection.execute(insert(jobs).returning(jobs), values).one()
-    return record_of(row), True
+    return _record(row, offer), True
 
 
 def find_job(connection: Connection, job_id: str, customer_id: str) -> JobRecord:
@@ -217,7 +217,10 @@ def read_chunk(connection: Connection, job_id: str, index: int) -> ChunkReceived
 
 def record_of(row: Any) -> JobRecord:
     """A row of ``jobs`` as a value."""
-    offer = Offer.model_validate_json(row.offer_json)
+    return _record(row, Offer.model_validate_json(row.offer_json))
+
+
+def _record(row: Any, offer: Offer) -> JobRecord:
     if offer.live:  # It grows with every chunk, and so does what it may cost.
         grown = {"chunk_frames": offer.chunk_frames * row.chunks_delivered, "frames": row.frames_delivered}
         offer = offer.model_copy(update=grown | {"tokens": row.tokens_quoted})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import httpx
@@ -13,8 +15,9 @@ from loopmeter import LoopRequest
 from loopmeter_engine.contract import Chunk, EngineFailed, EngineInfo, InvalidRequest
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_engine.registry import EngineUnavailable, open_engine
-from loopmeter_engine.remote import client
+from loopmeter_engine.remote import client, wire
 from loopmeter_engine.remote.client import RemoteEngine
+from loopmeter_engine.stopping import LeaseStopped, check_wanted
 from loopmeter_engine.testing import EngineContract, make_all
 
 from .served import served
@@ -207,6 +210,44 @@ def test_leaving_a_lease_closes_it_over_there() -> None:
         stream.close()  # type: ignore[attr-defined]  # A generator, as the contract suite checks.
         engine.go_on.set()
         assert engine.closed.wait(timeout=20)
+        remote.close()
+
+
+def test_leaving_a_lease_stops_it_over_there_within_its_chunk() -> None:
+    begun, stopped = threading.Event(), threading.Event()
+
+    def step(_: float) -> None:
+        begun.set()
+        try:
+            for _ in range(10_000):
+                check_wanted()
+                threading.Event().wait(0.002)
+        except LeaseStopped:
+            stopped.set()
+            raise
+
+    with served(FakeEngine(chunk_delay_s=1.0, sleep=step)) as address:
+        remote = RemoteEngine(address)
+        with socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1]))) as client_that_leaves:
+            body = wire.lease_call(REQUEST, 0, 1, None, remote.info().fingerprint).model_dump_json()
+            head = f"POST /lease HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            client_that_leaves.sendall((head + body).encode())
+            assert begun.wait(timeout=20)
+        assert stopped.wait(timeout=20)
+        remote.close()
+
+
+def test_as_many_leases_run_over_there_at_once_as_the_engine_allows() -> None:
+    met = threading.Barrier(3)
+
+    def meet(_: float) -> None:
+        met.wait(timeout=20)
+
+    with served(FakeEngine(chunk_delay_s=1.0, streams_at_once=3, sleep=meet)) as address:
+        remote = RemoteEngine(address)
+        assert remote.info().streams_at_once == 3
+        with ThreadPoolExecutor(3) as threads:
+            assert list(threads.map(lambda _: make_all(remote, REQUEST), range(3))) == [WHOLE] * 3
         remote.close()
 
 
