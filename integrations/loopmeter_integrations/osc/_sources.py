@@ -88,7 +88,7 @@ class Material:
 
 
 _SOUND = ("WAV, FLAC or Ogg", (".wav", ".flac", ".ogg"))
-SOURCE = Material("source", "source_audio_base64", 900_000 // 4 * 3, *_SOUND)
-REFERENCE = Material("reference", "reference_audio_base64", 900_000 // 4 * 3, *_SOUND)
+SOURCE = Material("source", "source_audio_base64", 6_000_000 // 4 * 3, *_SOUND)
+REFERENCE = Material("reference", "reference_audio_base64", 6_000_000 // 4 * 3, *_SOUND)
 MIDI = Material("midi", "midi_base64", 400_000 // 4 * 3, "MIDI", (".mid", ".midi"))
 MATERIALS = (SOURCE, REFERENCE, MIDI)
