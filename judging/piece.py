@@ -44,6 +44,7 @@ _PARTS = (
 _MINUTES = 5
 _WINDOW_S = 15  # Of the curve of drift.
 _HIGH_HZ = 5000.0  # Above are cymbals, mostly.
+_SILENT_DB = -25.0  # Under the piece's own level: what is still softer is not told apart.
 EARLY, LATE = slice(10, 110), slice(-110, -10)  # Chunks.
 
 
@@ -138,8 +139,8 @@ def _sections(loop: Loop, generated: Floats, truth: Floats) -> list[dict[str, An
         at = slice(round(bar * BAR_S * SAMPLE_RATE_HZ), round((bar + section.bars) * BAR_S * SAMPLE_RATE_HZ))
         entry: dict[str, Any] = {"name": section.name, "bar": bar, "bars": section.bars}
         for name, (ours, theirs) in sounds.items():
-            entry[f"{name}level_db"] = _level_db(ours[at]) - _level_db(ours)
-            entry[f"{name}planned_db"] = _level_db(theirs[at]) - _level_db(theirs)
+            entry[f"{name}level_db"] = max(_SILENT_DB, _level_db(ours[at]) - _level_db(ours))
+            entry[f"{name}planned_db"] = max(_SILENT_DB, _level_db(theirs[at]) - _level_db(theirs))
         found.append(entry)
         bar += section.bars
     return found

@@ -56,15 +56,16 @@ class Database:
     async def start(self) -> None:
         """Create or change the tables and begin to accept work. Raises ``ValueError`` as ``bring_up_to_date``."""
         self._loop = asyncio.get_running_loop()
-        _loops_with_databases[self._loop] = _loops_with_databases.get(self._loop, 0) + 1
+        if self.shared:  # SQLite's transactions run in a thread of their own, from begin to end.
+            _loops_with_databases[self._loop] = _loops_with_databases.get(self._loop, 0) + 1
         await self._store.start()
 
     async def stop(self) -> None:
         """Commit what is queued, then close."""
         await self._store.stop()
-        if self._loop is not None:
+        if self._loop is not None and self.shared:
             _loops_with_databases[self._loop] -= 1
-            self._loop = None
+        self._loop = None
 
     async def read(self, work: Work[_Result]) -> _Result:
         """The result of ``work`` on one consistent view of the database. It must not write."""
@@ -102,11 +103,13 @@ def look(url: str, work: Work[_Result]) -> _Result:
 def _apart(url: str, use: Callable[[Database], Coroutine[Any, Any, _Result]]) -> _Result:
     """Use a database in a thread of its own, because the caller's may run an event loop already.
 
-    Not one that has a database open: its transactions could not go on, and this one may have to wait for them.
+    Not one that has PostgreSQL open: its transactions could not go on, and this one may have to wait for them.
     """
     with contextlib.suppress(RuntimeError):  # There is none, which is best.
         here = asyncio.get_running_loop()
-        assert not _loops_with_databases.get(here), "expected a thread without an open database: use asyncio.to_thread"
+        assert not _loops_with_databases.get(here), (
+            "expected a thread without an open PostgreSQL: use asyncio.to_thread"
+        )
 
     async def run() -> _Result:
         database = Database(url)

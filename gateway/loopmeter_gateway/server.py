@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,10 +37,11 @@ def serve(
     deadline_s: float | None = None,
     usage_target: str = "",
     usage_token: str = "",
+    announce: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready; port 0 takes a free one.
 
-    ``deadline_s`` is what the engine gets for one chunk.
+    ``deadline_s`` is what the engine gets for one chunk. ``announce`` is given the address instead of printing it.
 
     Raises:
         EngineUnavailable: no engine of that name can be loaded.
@@ -49,10 +52,16 @@ def serve(
     settings = Settings(db=db, price_book=price_book, chunks=chunks, usage_target=usage_target, usage_token=usage_token)
     if data is not None:
         settings = replace(settings, data=data)
-    serve_engine(open_engine(engine, deadline_s or DEADLINE_S), settings, host, port)
+    serve_engine(open_engine(engine, deadline_s or DEADLINE_S), settings, host, port, announce or _announce)
 
 
-def serve_engine(engine: Engine, settings: Settings, host: str, port: int) -> None:
+def _announce(url: str) -> None:
+    print(f"listening on {url}", flush=True)
+
+
+def serve_engine(
+    engine: Engine, settings: Settings, host: str, port: int, announce: Callable[[str], None] = _announce
+) -> None:
     """``serve`` for an engine that is loaded already, with every setting open."""
     app = create_app(settings, engine)
     listener = _listen(host, port)
@@ -68,7 +77,7 @@ def serve_engine(engine: Engine, settings: Settings, host: str, port: int) -> No
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
     )
-    _Server(config, app.state.gateway).run(sockets=[listener])
+    _Server(config, app.state.gateway, announce).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -76,7 +85,16 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    listener.bind((host, port))
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        found = (
+            f"expected a free port, found {host}:{port} in use; stop what listens there, or take another with --port"
+        )
+        raise OSError(found) from error
     listener.set_inheritable(True)
     return listener
 
@@ -84,15 +102,16 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Says where it listens, and ends its streams before it waits for them."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, announce: Callable[[str], None]) -> None:
         super().__init__(config)
         self._gateway = gateway
+        self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
-            print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+            self._announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._gateway.say_goodbye()

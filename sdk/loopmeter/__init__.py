@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     from loopmeter._async_live import AsyncLiveSession
     from loopmeter._cache import CachedLoop, CacheStats, LoopCache, request_sha256
     from loopmeter._live import LiveSession
-    from loopmeter._live_core import LiveEvent, LiveOptions, LiveSteering
+    from loopmeter._live_core import LiveEvent, LiveFallback, LiveOptions, LiveSteering
     from loopmeter._live_messages import (
         LIVE_CREDIT_MAX,
         LIVE_PATH,
@@ -196,6 +196,7 @@ __all__ = [
     "LiveEnded",
     "LiveError",
     "LiveEvent",
+    "LiveFallback",
     "LiveHeartbeat",
     "LiveOptions",
     "LivePause",
@@ -290,6 +291,7 @@ _LATE = {
     "request_sha256": "_cache",
     "LiveSession": "_live",
     "LiveEvent": "_live_core",
+    "LiveFallback": "_live_core",
     "LiveOptions": "_live_core",
     "LiveSteering": "_live_core",
     "LIVE_CREDIT_MAX": "_live_messages",

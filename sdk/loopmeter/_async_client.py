@@ -9,9 +9,10 @@ Reading order: ``AsyncLoopmeter``, ``AsyncLoops``; then ``_async_stream.py`` and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 from loopmeter import _core, _flows, _orders
@@ -170,19 +171,21 @@ class AsyncLoopmeter:
         max_tokens: int | None = None,
         buffer_chunks: int = 4,
         session: str | None = None,
+        fallback: str | None = None,
         **options: Unpack[LiveOptions],
     ) -> AsyncLiveSession:
         """An endless piece that is steered while it plays. Nothing is sent before the session is entered or iterated.
 
         ``prompts`` (texts with weights) may stand in place of ``prompt``. ``max_tokens`` (default: the client's) ends
         the session before it costs more, as does what is left of the client's budget. ``buffer_chunks`` chunks may be
-        on their way: fewer make changes heard sooner. ``session`` names the intent, as an idempotency key does. Needs
-        ``pip install 'loopmeter[live]'``.
+        on their way: fewer make changes heard sooner. ``session`` names the intent, as an idempotency key does.
+        ``fallback`` names a loop of the client's pack (``name`` or ``name.stem``) that plays on, round and round, where
+        no gateway or no tokens are left; a ``LiveFallback`` event says so. Needs ``pip install 'loopmeter[live]'``.
 
         Raises:
             InvalidRequest: a field is wrong, found before anything is sent.
-            ValueError: ``prompt`` beside ``prompts``.
-            BudgetExceeded: nothing is left of the budget.
+            ValueError: ``prompt`` beside ``prompts``, or a ``fallback`` that the pack has not.
+            BudgetExceeded: nothing is left of the budget, and there is no ``fallback``.
         """
         from loopmeter._async_live import AsyncLiveSession  # Loaded late, for the import time, as all of live is.
         from loopmeter._live_core import live_start
@@ -190,13 +193,18 @@ class AsyncLoopmeter:
 
         limit = max_tokens if max_tokens is not None else self._options.max_tokens
         budget = self._options.budget
+        self._shelf.check(fallback)
+        spent = None
         if budget is not None:
             limit = min(budget.left, budget.left if limit is None else limit)
             if limit == 0:
-                raise BudgetExceeded(1, 0, budget=budget.tokens)
-        start = live_start(prompt, options, limit, buffer_chunks, session)
+                spent = BudgetExceeded(1, 0, budget=budget.tokens)
+                if fallback is None:
+                    raise spent
+        start = live_start(prompt, options, limit or None if spent is not None else limit, buffer_chunks, session)
         transport = self._live_transport or AsyncWebsocketTransport(*self._live_settings)
-        return AsyncLiveSession(transport, self._clock, self._options.policy, start, budget)
+        rescue = partial(self._shelf.spare, fallback) if fallback is not None else None
+        return AsyncLiveSession(transport, self._clock, self._options.policy, start, budget, rescue, spent)
 
     async def balance(self) -> Balance:
         """The tokens of this key's customer."""
@@ -286,13 +294,7 @@ class AsyncLoops:
         if kept is not None:
             return kept
         try:
-            async with self.stream(
-                request,
-                quote=quote,
-                quote_id=quote_id,
-                idempotency_key=idempotency_key,
-                max_tokens=max_tokens,
-            ) as stream:
+            async with self._ordered(request, quote, quote_id, idempotency_key, max_tokens, False) as stream:
                 loop = await stream.collect(on_chunk)
         except LoopmeterError as error:
             rescued = await self._shelf.rescue(request, error, fallback)
@@ -311,6 +313,7 @@ class AsyncLoops:
         idempotency_key: str | None = None,
         max_tokens: int | None = None,
         detach: bool = False,
+        fallback: str | None = None,
         **options: Unpack[LoopOptions],
     ) -> AsyncLoopStream:
         """Make a loop and take its chunks as they come. Nothing is sent before the stream is entered or iterated.
@@ -319,15 +322,34 @@ class AsyncLoops:
         makes or charges a second loop; by default one is made per call. ``max_tokens`` (default: the client's)
         raises ``BudgetExceeded`` before anything is held. ``detach`` leaves the job running when the stream is left.
 
+        With a pack, a stream that finds no gateway or no tokens before its first chunk gives the chunks of the pack's
+        loop for the same request, else of the one named ``fallback`` (``name`` or ``name.stem``), instead of the
+        error. ``stream.source`` says which it was, ``stream.reason`` why.
+
         Raises:
             InvalidRequest: a field is wrong, found before anything is sent.
-            ValueError: ``quote`` and ``quote_id`` together, or ``quote_id`` with ``max_tokens``.
+            ValueError: ``quote`` and ``quote_id`` together, or ``quote_id`` with ``max_tokens``, or a ``fallback`` that
+                the pack has not.
         """
-        limits = self._options if max_tokens is None else replace(self._options, max_tokens=max_tokens)
+        self._shelf.check(fallback)
         request = _core.loop_request(prompt, options)
+        rescue = partial(self._shelf.rescue, request, fallback=fallback)
+        return self._ordered(request, quote, quote_id, idempotency_key, max_tokens, detach, rescue)
+
+    def _ordered(
+        self,
+        request: LoopRequest,
+        quote: Quote | None,
+        quote_id: str | None,
+        idempotency_key: str | None,
+        max_tokens: int | None,
+        detach: bool,
+        rescue: Callable[[LoopmeterError], Awaitable[AsyncLoop | None]] | None = None,
+    ) -> AsyncLoopStream:
+        limits = self._options if max_tokens is None else replace(self._options, max_tokens=max_tokens)
         order = _orders.Order.new(request, quote, quote_id, idempotency_key, limits)
         session = _flows.StreamSession(self._options.policy, order=order)
-        return AsyncLoopStream(self, self._runner(), self._clock, session, detach)
+        return AsyncLoopStream(self, self._runner(), self._clock, session, detach, rescue)
 
     def resume(self, job_id: str, *, from_index: int = 0, detach: bool = False) -> AsyncLoopStream:
         """Take the chunks of a job from ``from_index`` on; free for those that are charged already."""

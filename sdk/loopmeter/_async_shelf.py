@@ -93,6 +93,16 @@ class AsyncShelf:
         _LOG.info("playing from the pack: %s", error)
         return _loop(kept, "pack", str(error))
 
+    async def spare(self, name: str) -> AsyncLoop | None:
+        """The file of the pack called ``name`` (``check`` has found it), or ``None`` if it is damaged."""
+        assert self._pack is not None
+        try:
+            kept = await AsyncFiles.call(self._pack.read, name.partition(".")[0], name.partition(".")[2] or None)
+        except LoopmeterError as damaged:
+            _LOG.warning("the pack cannot help: %s", damaged)
+            return None
+        return _loop(kept, "pack", name)
+
     async def _fingerprint(self, request: LoopRequest, runner: AsyncRunner) -> str | None:
         """Asked once per client, and not again by retries; ``None`` if nobody answers."""
         if self._fingerprints is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from loopmeter import _flows
 from loopmeter._async_runner import AsyncRunner
@@ -16,7 +17,7 @@ from loopmeter._core import (
     AsyncClock,
 )
 from loopmeter._exceptions import LoopmeterError, StreamInterrupted
-from loopmeter._loop import AsyncLoop, Bill, Progress
+from loopmeter._loop import AsyncLoop, Bill, LoopSource, Progress
 from loopmeter._models import ChunkMeter, Quote
 from loopmeter._pcm import pcm_array, pcm_floats
 from loopmeter._wav import atomic_file, wav_header, wav_padding
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loopmeter._async_client import AsyncLoops
+
+_T = TypeVar("_T")
 
 
 class AsyncLoopStream:
@@ -40,12 +43,21 @@ class AsyncLoopStream:
     and ``bill`` says what that is. Not safe to share between tasks. A chunk is fetched when it is asked for: a slow
     reader slows the making. Each chunk's bytes are checked; harmed ones are fetched again.
 
+    With a pack on the client, a stream that finds no gateway or no tokens before its first chunk gives the pack's loop;
+    ``source`` and ``reason`` say so.
+
     Instead of chunks it gives plain bytes (``pcm``), numbers (``floats``, ``arrays``), a WAV file (``save``) or the
     finished loop (``collect``).
     """
 
     def __init__(
-        self, loops: AsyncLoops, runner: AsyncRunner, clock: AsyncClock, session: _flows.StreamSession, detach: bool
+        self,
+        loops: AsyncLoops,
+        runner: AsyncRunner,
+        clock: AsyncClock,
+        session: _flows.StreamSession,
+        detach: bool,
+        rescue: Callable[[LoopmeterError], Awaitable[AsyncLoop | None]] | None = None,
     ) -> None:
         self._loops = loops
         self._runner = runner
@@ -56,12 +68,25 @@ class AsyncLoopStream:
         self._first_chunk_s: float | None = None
         self._frames = 0
         self._closed = False
+        self._rescue = rescue
+        self._kept: AsyncLoop | None = None
+        self.rescued_from: LoopmeterError | None = None
         self.tokens_charged = 0
 
     @property
     def job_id(self) -> str | None:
         """``None`` until the gateway has accepted the loop."""
         return self._session.job_id
+
+    @property
+    def source(self) -> LoopSource:
+        """``gateway``, or ``pack`` if that stepped in."""
+        return "gateway" if self._kept is None else self._kept.source
+
+    @property
+    def reason(self) -> str:
+        """Why the pack stepped in; ``rescued_from`` is the error itself."""
+        return "" if self._kept is None else self._kept.reason
 
     @property
     def ended(self) -> StreamEnded | None:
@@ -96,7 +121,7 @@ class AsyncLoopStream:
         return self._session.order.quote if self._session.order is not None else None
 
     async def __aenter__(self) -> AsyncLoopStream:
-        await self._runner.run(self._session.start())
+        await self._run(self._session.start)
         return self
 
     def __aiter__(self) -> AsyncLoopStream:
@@ -112,7 +137,7 @@ class AsyncLoopStream:
         """
         if self._closed:
             raise StopAsyncIteration
-        chunk = await self._runner.run(self._session.advance())
+        chunk = await self._run(self._session.advance)
         if chunk is None:
             raise StopAsyncIteration
         if self._first_chunk_s is None:
@@ -147,7 +172,7 @@ class AsyncLoopStream:
             ValueError: the stream does not begin at its first chunk.
             OSError: the file cannot be written; the job goes on until the stream is left. Else as ``__anext__``.
         """
-        await self._runner.run(self._session.start())
+        await self._run(self._session.start)
         started = self.started
         if self._session.next_index > 0:
             raise ValueError(f"expected a stream at its first chunk, found one at chunk {self._session.next_index}")
@@ -171,6 +196,8 @@ class AsyncLoopStream:
             if on_chunk is not None:
                 on_chunk(chunk)
         total_s = self._clock.now() - self._started_at_s
+        if self._kept is not None:
+            return replace(self._kept, pcm=b"".join(pcm), meters=tuple(meters), total_s=total_s)
         job_id = self.started.job
         try:
             job = await self._loops.get(job_id)
@@ -187,6 +214,21 @@ class AsyncLoopStream:
             idempotency_key=self.idempotency_key,
             fetch_midi=partial(self._loops.midi, job_id),
         )
+
+    async def _run(self, flow: Callable[[], _flows.Flow[_T]]) -> _T:
+        """Perform a flow; if it fails before the first chunk, perform it again with what the pack has, if it has."""
+        try:
+            return await self._runner.run(flow())
+        except LoopmeterError as error:
+            kept = None
+            if self._rescue is not None and self._frames == 0 and self._kept is None:
+                kept = await self._rescue(error)
+            if kept is None:
+                raise
+            self._kept, self.rescued_from = kept, error
+            self._detach = True  # If there is a job, the gateway cancels it when nobody comes.
+            self._session.play(kept.job, kept.pcm)
+        return await self._runner.run(flow())
 
     async def aclose(self) -> None:
         """Leave the stream; cancels the job if it has not ended and ``detach`` was not asked."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Unpack
@@ -14,14 +15,18 @@ from typing import Unpack
 from loopmeter._budget import Budget
 from loopmeter._chunks import ChunkReceived
 from loopmeter._core import Clock
-from loopmeter._exceptions import ConnectionFailed, LoopmeterError, StreamInterrupted
-from loopmeter._live_core import LiveCore, LiveEvent, LiveSteering, Playout
+from loopmeter._exceptions import BudgetExceeded, ConnectionFailed, LoopmeterError, StreamInterrupted
+from loopmeter._live_core import LiveCore, LiveEvent, LiveFallback, LiveSteering, Playout
 from loopmeter._live_messages import ClientMessage, LiveEnded, LiveStart, LiveStarted, encode_live
 from loopmeter._live_transport import LiveSocket, LiveTransport
+from loopmeter._loop import Loop, LoopSource
 from loopmeter._retry import RetryPolicy
+from loopmeter._shelf import OFFLINE_OR_OUT_OF_TOKENS
 
 _HEARTBEATS_MISSED = 3
 _FIRST_ANSWER_S = 30.0
+_PAUSED_S = 0.05
+_SPENT = {"budget", "no_tokens", "lost", "failed"}  # ends that nobody asked for
 
 
 class LiveSession:
@@ -42,6 +47,9 @@ class LiveSession:
     ``LiveEnded``: stopped, out of budget (after a ``LiveWarning``), or failed. Leaving the block stops it. What came is
     charged and can be fetched again with ``client.loops.resume(session.started.job)``.
 
+    With a ``fallback`` the music goes on where no gateway or no tokens are left: after ``LiveFallback`` the pack's loop
+    plays, free, until it is stopped. It cannot be steered.
+
     One task iterates; others may steer, pause, play and stop meanwhile.
     """
 
@@ -52,12 +60,17 @@ class LiveSession:
         policy: RetryPolicy,
         start: LiveStart,
         budget: Budget | None = None,
+        rescue: Callable[[], Loop | None] | None = None,
+        spent: BudgetExceeded | None = None,
     ) -> None:
         self._transport = transport
         self._clock = clock
         self._policy = policy
         self._core = LiveCore(start)
         self._budget = budget
+        self._rescue = rescue
+        self._spent = spent
+        self._fallback: LiveFallback | None = None
         self._playout = Playout()
         self._socket: LiveSocket | None = None
         self._owes_credit = False
@@ -75,6 +88,11 @@ class LiveSession:
     def ended(self) -> LiveEnded | None:
         """How it ended; ``None`` while it goes on."""
         return self._core.ended
+
+    @property
+    def source(self) -> LoopSource:
+        """``gateway``, or ``pack`` once that stepped in."""
+        return "pack" if self._core.plays_kept else "gateway"
 
     @property
     def session(self) -> str:
@@ -165,6 +183,8 @@ class LiveSession:
                 while self._socket is not None and self._core.ended is None:
                     self._core.receive(self._receive(self._socket))
         self._hang_up()
+        if self._core.plays_kept and self._core.ended is None:
+            self._core.next_kept()  # the end
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -175,6 +195,38 @@ class LiveSession:
             self.close()
 
     def _next(self) -> LiveEvent | None:
+        """The next event, from the gateway or, where that can give no more, from the pack."""
+        if self._fallback is not None:
+            fallback, self._fallback = self._fallback, None
+            return fallback
+        if self._core.plays_kept:
+            event = self._core.next_kept()
+            if event is None:
+                self._clock.sleep(_PAUSED_S)
+            return event
+        try:
+            if self._spent is not None:
+                raise self._spent
+            event = self._next_of_gateway()
+        except OFFLINE_OR_OUT_OF_TOKENS as error:
+            if not self._rescued(str(error)):
+                raise
+            return None
+        if isinstance(event, LiveEnded) and event.reason in _SPENT and self._rescued(event.reason):
+            return None
+        return event
+
+    def _rescued(self, reason: str) -> bool:
+        kept = self._rescue() if self._rescue is not None else None
+        if kept is None:
+            return False
+        self._hang_up()
+        if not self._core.keep_playing(kept):
+            return False
+        self._fallback = LiveFallback(kept.reason, reason)
+        return True
+
+    def _next_of_gateway(self) -> LiveEvent | None:
         """One message of the gateway, over a new connection if the one before broke."""
         if self._budget is not None and self._core.started is None:
             self._budget.reserve(self.session, self._core.start.max_tokens or 0)
@@ -205,7 +257,8 @@ class LiveSession:
                 socket.send(encode_live(message))
 
     def _hang_up(self) -> None:
-        if self._budget is not None and self._core.ended is not None:
+        # What a session cost that broke off is known only to the gateway: it stays reserved.
+        if self._budget is not None and self._core.ended is not None and not self._core.plays_kept:
             self._budget.settle(self.session, self._core.tokens_charged)
         socket, self._socket = self._socket, None
         if socket is not None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from pydantic import ValidationError
@@ -33,13 +34,26 @@ from loopmeter._live_messages import (
     LiveStarted,
     LiveStop,
     LiveWarning,
+    ResolvedLive,
     ServerMessage,
     parse_server_message,
 )
-from loopmeter._models import Layer, Quality, Solver
+from loopmeter._loop import FinishedLoop
+from loopmeter._models import ChunkMeter, Layer, Quality, Solver
 
-LiveEvent = ChunkReceived | LiveApplied | LiveWarning | LivePaused | LiveResumed | LiveError | LiveEnded
 _SPEND_WINDOW_S = 60.0
+_KEPT_CHUNK_FRAMES = 32_768  # as the gateway's chunks
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFallback:
+    """From the next chunk on, a loop of the client's pack plays, round and round, free; ``reason`` says why."""
+
+    name: str
+    reason: str
+
+
+LiveEvent = ChunkReceived | LiveApplied | LiveWarning | LivePaused | LiveResumed | LiveError | LiveEnded | LiveFallback
 
 
 class LiveSteering(TypedDict, total=False):
@@ -107,6 +121,8 @@ class LiveCore:
         self._paused = False
         self._stopped = False
         self._opened = False  # whether this connection has been answered with ``started``
+        self._kept: Iterator[bytes] | None = None
+        self._kept_paused = False
         self._bill: deque[tuple[float, int]] = deque()  # (seconds of sound, tokens) per chunk, of the last minute
 
     def opening(self) -> ClientMessage:
@@ -193,12 +209,55 @@ class LiveCore:
             answers.append(LiveStop())
         return answers
 
+    def keep_playing(self, kept: FinishedLoop) -> bool:
+        """Go on with a loop that is at hand. ``False``: what was played so far has another format."""
+        job = kept.job
+        if self.started is None:
+            self.started = LiveStarted(
+                job=job.id,
+                session=self.start.session,
+                request=ResolvedLive.model_validate(self.start.model_dump()),
+                sample_rate_hz=job.sample_rate_hz,
+                channels=job.channels,
+                bits=job.bits,
+                chunk_frames=_KEPT_CHUNK_FRAMES,
+            )
+        has = self.started
+        if (has.sample_rate_hz, has.channels, has.bits) != (job.sample_rate_hz, job.channels, job.bits):
+            return False
+        self.ended = None
+        self._kept = _rounds(kept.pcm, _KEPT_CHUNK_FRAMES * job.channels * job.bits // 8)
+        return True
+
+    @property
+    def plays_kept(self) -> bool:
+        """Whether ``next_kept`` gives the events."""
+        return self._kept is not None
+
+    def next_kept(self) -> LiveEvent | None:
+        """The next event of a loop that is at hand; ``None`` while paused."""
+        assert self._kept is not None
+        if self._stopped:
+            self.ended = LiveEnded(reason="stopped", chunks=self.next_index, tokens_charged=self.tokens_charged)
+            return self.ended
+        if self._paused != self._kept_paused:
+            self._kept_paused = self._paused
+            return LivePaused(chunk=self.next_index) if self._paused else LiveResumed(chunk=self.next_index)
+        if self._paused:
+            return None
+        meter = ChunkMeter(index=self.next_index, frames=_KEPT_CHUNK_FRAMES, tokens=0, tokens_total=self.tokens_charged)
+        return self._counted(ChunkReceived(next(self._kept), meter))
+
     def _chunk(self, data: bytes) -> ChunkReceived:
         if self.started is None:
             raise ChunkProtocolError("order", "expected 'started' before the first chunk, found a chunk")
         chunk = decode_chunk_record(data, self.started.channels, self.started.bits)
         if chunk.index != self.next_index:
             raise ChunkProtocolError("order", f"expected chunk {self.next_index}, found chunk {chunk.index}")
+        return self._counted(chunk)
+
+    def _counted(self, chunk: ChunkReceived) -> ChunkReceived:
+        assert self.started is not None
         self.next_index += 1
         self.frames += chunk.meter.frames
         self.tokens_charged = chunk.meter.tokens_total
@@ -217,6 +276,17 @@ class LiveCore:
         """What a minute of sound costs, from the chunks of the last minute; 0 before the first."""
         seconds = sum(second for second, _ in self._bill)
         return 60 * sum(tokens for _, tokens in self._bill) / seconds if seconds else 0.0
+
+
+def _rounds(pcm: bytes, chunk_bytes: int) -> Iterator[bytes]:
+    """Pieces of equal size of a loop that repeats without end."""
+    start = 0
+    while True:
+        piece = pcm[start : start + chunk_bytes]
+        while len(piece) < chunk_bytes:
+            piece += pcm[: chunk_bytes - len(piece)]
+        yield piece
+        start = (start + chunk_bytes) % len(pcm)
 
 
 class Playout:

@@ -93,6 +93,16 @@ class Shelf:
         _LOG.info("playing from the pack: %s", error)
         return _loop(kept, "pack", str(error))
 
+    def spare(self, name: str) -> Loop | None:
+        """The file of the pack called ``name`` (``check`` has found it), or ``None`` if it is damaged."""
+        assert self._pack is not None
+        try:
+            kept = Files.call(self._pack.read, name.partition(".")[0], name.partition(".")[2] or None)
+        except LoopmeterError as damaged:
+            _LOG.warning("the pack cannot help: %s", damaged)
+            return None
+        return _loop(kept, "pack", name)
+
     def _fingerprint(self, request: LoopRequest, runner: Runner) -> str | None:
         """Asked once per client, and not again by retries; ``None`` if nobody answers."""
         if self._fingerprints is None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from loopmeter import _flows
 from loopmeter._chunks import ChunkReceived, StreamEnded, StreamStarted
@@ -18,7 +19,7 @@ from loopmeter._core import (
     Clock,
 )
 from loopmeter._exceptions import LoopmeterError, StreamInterrupted
-from loopmeter._loop import Bill, Loop, Progress
+from loopmeter._loop import Bill, Loop, LoopSource, Progress
 from loopmeter._models import ChunkMeter, Quote
 from loopmeter._pcm import pcm_array, pcm_floats
 from loopmeter._runner import Runner
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loopmeter._client import Loops
+
+_T = TypeVar("_T")
 
 
 class LoopStream:
@@ -43,11 +46,22 @@ class LoopStream:
     and ``bill`` says what that is. Not safe to share between threads. A chunk is fetched when it is asked for: a slow
     reader slows the making. Each chunk's bytes are checked; harmed ones are fetched again.
 
+    With a pack on the client, a stream that finds no gateway or no tokens before its first chunk gives the pack's loop;
+    ``source`` and ``reason`` say so.
+
     Instead of chunks it gives plain bytes (``pcm``), numbers (``floats``, ``arrays``), a WAV file (``save``) or the
     finished loop (``collect``).
     """
 
-    def __init__(self, loops: Loops, runner: Runner, clock: Clock, session: _flows.StreamSession, detach: bool) -> None:
+    def __init__(
+        self,
+        loops: Loops,
+        runner: Runner,
+        clock: Clock,
+        session: _flows.StreamSession,
+        detach: bool,
+        rescue: Callable[[LoopmeterError], Loop | None] | None = None,
+    ) -> None:
         self._loops = loops
         self._runner = runner
         self._clock = clock
@@ -57,12 +71,25 @@ class LoopStream:
         self._first_chunk_s: float | None = None
         self._frames = 0
         self._closed = False
+        self._rescue = rescue
+        self._kept: Loop | None = None
+        self.rescued_from: LoopmeterError | None = None
         self.tokens_charged = 0
 
     @property
     def job_id(self) -> str | None:
         """``None`` until the gateway has accepted the loop."""
         return self._session.job_id
+
+    @property
+    def source(self) -> LoopSource:
+        """``gateway``, or ``pack`` if that stepped in."""
+        return "gateway" if self._kept is None else self._kept.source
+
+    @property
+    def reason(self) -> str:
+        """Why the pack stepped in; ``rescued_from`` is the error itself."""
+        return "" if self._kept is None else self._kept.reason
 
     @property
     def ended(self) -> StreamEnded | None:
@@ -97,7 +124,7 @@ class LoopStream:
         return self._session.order.quote if self._session.order is not None else None
 
     def __enter__(self) -> LoopStream:
-        self._runner.run(self._session.start())
+        self._run(self._session.start)
         return self
 
     def __iter__(self) -> LoopStream:
@@ -113,7 +140,7 @@ class LoopStream:
         """
         if self._closed:
             raise StopIteration
-        chunk = self._runner.run(self._session.advance())
+        chunk = self._run(self._session.advance)
         if chunk is None:
             raise StopIteration
         if self._first_chunk_s is None:
@@ -148,7 +175,7 @@ class LoopStream:
             ValueError: the stream does not begin at its first chunk.
             OSError: the file cannot be written; the job goes on until the stream is left. Else as ``__next__``.
         """
-        self._runner.run(self._session.start())
+        self._run(self._session.start)
         started = self.started
         if self._session.next_index > 0:
             raise ValueError(f"expected a stream at its first chunk, found one at chunk {self._session.next_index}")
@@ -172,6 +199,8 @@ class LoopStream:
             if on_chunk is not None:
                 on_chunk(chunk)
         total_s = self._clock.now() - self._started_at_s
+        if self._kept is not None:
+            return replace(self._kept, pcm=b"".join(pcm), meters=tuple(meters), total_s=total_s)
         job_id = self.started.job
         try:
             job = self._loops.get(job_id)
@@ -188,6 +217,21 @@ class LoopStream:
             idempotency_key=self.idempotency_key,
             fetch_midi=partial(self._loops.midi, job_id),
         )
+
+    def _run(self, flow: Callable[[], _flows.Flow[_T]]) -> _T:
+        """Perform a flow; if it fails before the first chunk, perform it again with what the pack has, if it has."""
+        try:
+            return self._runner.run(flow())
+        except LoopmeterError as error:
+            kept = None
+            if self._rescue is not None and self._frames == 0 and self._kept is None:
+                kept = self._rescue(error)
+            if kept is None:
+                raise
+            self._kept, self.rescued_from = kept, error
+            self._detach = True  # If there is a job, the gateway cancels it when nobody comes.
+            self._session.play(kept.job, kept.pcm)
+        return self._runner.run(flow())
 
     def close(self) -> None:
         """Leave the stream; cancels the job if it has not ended and ``detach`` was not asked."""

@@ -310,3 +310,51 @@ def test_a_gateway_that_is_killed_and_comes_back_loses_no_chunk_and_charges_none
         ready = asyncio.run(ask())
     with wave.open(str(ready[2])) as wav:
         assert wav.readframes(10**9) == b"".join(chunk.pcm for chunk in make_all(FakeEngine(), request))
+
+
+async def night(folder: Path, monotonic_sleeps: bool) -> None:
+    """A laptop is closed while a loop is in the making, a bundle waits, and somebody listens; eight hours later."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, FastLoop)
+    wall_s = 1.7e9
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+    gateway, sender = ScriptedGateway(), Client("udp", "127.0.0.1", 9)
+
+    def send(packet: bytes, _: Client) -> None:
+        (message,) = decode_datagram(packet)
+        assert isinstance(message, Message)
+        heard.put_nowait(message)
+
+    async def until(address: str) -> Message:
+        while (message := await asyncio.wait_for(heard.get(), 20)).address != address:
+            assert message.address != "/loopmeter/error", message
+        return message
+
+    async with AsyncLoopmeter("http://scripted", "k", transport=gateway, clock=Clock()) as client:
+        bridge = Bridge(client, folder, send, wall_clock=lambda: wall_s)
+        gateway.chunks_allowed = 1
+        order = encode_message("/loopmeter/loop", "ssfiss", ["a", "drums", 240.0, 1, "Am", "standard"])
+        bridge.receive(encode_message("/loopmeter/subscribe", "ssf", ["s", "heartbeat", 3600.0]), sender)
+        bridge.receive(order, sender)
+        await until("/loopmeter/progress")
+        due = round((wall_s + 30 + 2_208_988_800) * 2**32)
+        bridge.receive(bundle(due, encode_message("/loopmeter/clock", "s", ["held"])), sender)
+        asleep_s = 8 * 3600.0
+        wall_s += asleep_s
+        loop.ahead_s += 0 if monotonic_sleeps else asleep_s
+        assert (await until("/loopmeter/clock")).arguments[0] == "held"
+        await gateway.allow_all()
+        assert (await until("/loopmeter/ready")).arguments[0] == "a"
+        bridge.receive(order, sender)
+        await until("/loopmeter/ready")
+        await _quiet(bridge)
+        while not heard.empty():
+            beat = heard.get_nowait().address == "/loopmeter/heartbeat"
+            assert monotonic_sleeps or not beat, "the lease has run out"
+        await bridge.close()
+
+
+@pytest.mark.parametrize("monotonic_sleeps", [True, False], ids=["linux", "windows"])
+def test_a_machine_that_slept_goes_on_where_it_was(tmp_path: Path, monotonic_sleeps: bool) -> None:
+    """Time since the start stands still in Linux while the machine sleeps, and goes on in Windows."""
+    run_fast(night(tmp_path, monotonic_sleeps))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from tests.integrations.osc_peer import bridge_and_peer
 from tests.integrations.scripted_gateway import Answer, ScriptedGateway
 from tests.integrations.test_osc_bridge import asynchronous
 
-from loopmeter import LoopOrder
+from loopmeter import LoopOrder, _material
 from loopmeter_integrations.osc._addresses import BadArguments
 from loopmeter_integrations.osc._sources import MATERIALS, MIDI, SOURCE, Material
 
@@ -120,28 +119,32 @@ async def test_a_file_that_is_not_there_is_told_and_nothing_is_ordered(tmp_path:
         assert gateway.sent == []
 
 
-SMALL_SOURCE = replace(SOURCE, bytes_max=675_000)  # A limit that short files reach.
-
-
-@pytest.mark.parametrize(("seconds", "level", "container"), [(12, 0.01, "FLAC"), (25, 0.9, "OGG")])
-def test_long_sound_is_made_to_fit_and_keeps_its_length(
-    tmp_path: Path, seconds: int, level: float, container: str
-) -> None:
-    path = noise(tmp_path / "long.wav", seconds, level)
-    sent = SMALL_SOURCE.read_base64(path)
-    assert len(sent) <= 900_000
+@asynchronous
+async def test_a_loop_too_long_for_a_request_is_sent_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_material, "SOUND_BASE64_MAX", 900_000)  # A limit that a short loop reaches.
+    gateway = KeepingGateway()
+    noise(tmp_path / "long.wav", 12, 0.01)
+    async with bridge_and_peer(tmp_path, gateway) as (_, peer, _gateway):
+        peer.ask_loop("a", "drums", 1, "source", "long.wav")
+        await peer.heard_until("/loopmeter/ready")
+    sent = gateway.orders[0].source_audio_base64
+    assert sent is not None
     with soundfile.SoundFile(io.BytesIO(base64.b64decode(sent))) as file:
-        assert (file.format, file.samplerate, file.frames) == (container, RATE_HZ, seconds * RATE_HZ)
-        if container == "FLAC":
-            assert np.array_equal(file.read(dtype="int16"), soundfile.read(path, dtype="int16")[0])
+        assert (file.format, file.samplerate, file.frames) == ("FLAC", RATE_HZ, 12 * RATE_HZ)
 
 
-def test_what_cannot_be_made_to_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadArguments, match="fits 675000 bytes as Ogg Vorbis, found 90 s"):
-        SMALL_SOURCE.read_base64(noise(tmp_path / "song.wav", 90, 0.9))
-    (tmp_path / "noise.wav").write_bytes(bytes(700_000))
-    with pytest.raises(BadArguments, match=r"a sound file, found in noise\.wav"):
-        SMALL_SOURCE.read_base64(tmp_path / "noise.wav")
-    (tmp_path / "big.mid").write_bytes(bytes(300_001))
-    with pytest.raises(BadArguments, match="midi: expected at most 300000 bytes, found 300001"):
-        MIDI.read_base64(tmp_path / "big.mid")
+@pytest.mark.parametrize(
+    ("option", "name", "said"),
+    [("source", "fake.wav", "source: expected a WAV, FLAC or Ogg file"), ("midi", "fake.mid", "a Standard MIDI File")],
+)
+@asynchronous
+async def test_a_file_of_another_kind_than_its_name_says_is_refused(
+    tmp_path: Path, option: str, name: str, said: str
+) -> None:
+    (tmp_path / name).write_bytes(b"text")
+    async with bridge_and_peer(tmp_path) as (_, peer, gateway):
+        peer.ask_loop("a", "drums", 1, option, name)
+        answer = await peer.heard()
+        assert answer[:3] == ("/loopmeter/error", "a", "bad_arguments")
+        assert said in str(answer[3])
+        assert gateway.sent == []

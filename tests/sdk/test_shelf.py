@@ -17,11 +17,13 @@ from loopmeter import (
     Loop,
     LoopCache,
     LoopRequest,
+    StreamInterrupted,
 )
 from loopmeter.bake import Pack, bake, parse_music, plan_bake
-from loopmeter.testing import FakeGateway, Refuse
+from loopmeter.testing import Cut, FakeGateway, Refuse
 
 CALM = LoopRequest(prompt="calm", tempo_bpm=120, bars=1)
+TWO = {"pack": {"name": "new"}, "loop": [{"name": "explore", "prompt": "calm"}]}
 
 
 @pytest.fixture
@@ -171,3 +173,72 @@ def test_a_fallback_that_does_not_exist_is_found_before_it_is_needed(pack: Pack)
 def test_options_for_one_call_keep_cache_and_pack(cache: LoopCache, pack: Pack) -> None:
     with FakeGateway(tokens=0).client(cache=cache, pack=pack) as client:
         assert client.with_options(max_retries=1).loops.create(CALM).source == "pack"
+
+
+def test_a_stream_without_a_gateway_plays_the_pack_chunk_by_chunk_and_says_so(pack: Pack) -> None:
+    gateway = FakeGateway()
+    gateway.reachable = False
+    with (
+        gateway.client(pack=pack, max_retries=0) as client,
+        client.loops.stream("else", fallback="battle.drums") as stream,
+    ):
+        chunks = list(stream)
+
+    assert (stream.source, stream.tokens_charged) == ("pack", 0) and "no answer from" in stream.reason
+    assert isinstance(stream.rescued_from, ConnectionFailed)
+    assert b"".join(chunk.pcm for chunk in chunks) == pack.read("battle", "drums").pcm
+    assert [chunk.index for chunk in chunks] == list(range(stream.started.chunks)) and len(chunks) > 1
+    assert stream.progress.fraction == 1.0
+    assert stream.bill is not None and (stream.bill.state, stream.bill.tokens_charged) == ("completed", 0)
+
+
+def test_a_stream_without_tokens_gives_the_packs_loop_in_every_form(pack: Pack, tmp_path: Path) -> None:
+    kept = pack.read("explore")
+    with FakeGateway(tokens=0).client(pack=pack) as client:
+        with client.loops.stream(CALM) as stream:
+            stream.save(tmp_path / "calm.wav")
+        with client.loops.stream(CALM) as stream:
+            loop = stream.collect()
+
+    assert (tmp_path / "calm.wav").read_bytes()[44:] == kept.pcm == loop.pcm
+    assert (loop.source, loop.tokens_charged, loop.midi()) == ("pack", 0, kept.midi)
+
+
+def test_a_stream_that_breaks_behind_its_first_chunk_stays_an_error(pack: Pack) -> None:
+    """What was heard is the gateway's loop; half of another behind it would be neither."""
+    gateway = FakeGateway()
+    with gateway.client(pack=pack, patience_s=0.0) as client, client.loops.stream(CALM, detach=True) as stream:
+        next(stream)
+        gateway.reachable = False
+        with pytest.raises(StreamInterrupted):
+            list(stream)
+
+    assert stream.source == "gateway"
+
+
+def test_a_stream_whose_order_was_taken_but_brought_no_chunk_plays_the_pack(pack: Pack) -> None:
+    gateway = FakeGateway(faults=[Cut(300)])
+    with gateway.client(pack=pack, patience_s=0.0) as client, client.loops.stream(CALM) as stream:
+        pcm = b"".join(stream.pcm())
+
+    assert stream.source == "pack" and pcm == pack.read("explore").pcm
+
+
+def test_the_async_stream_plays_the_pack_as_well(pack: Pack) -> None:
+    async def played() -> tuple[str, bytes]:
+        async with FakeGateway(tokens=0).async_client(pack=pack) as client, client.loops.stream(CALM) as stream:
+            return stream.source, b"".join([chunk.pcm async for chunk in stream])
+
+    assert asyncio.run(played()) == ("pack", pack.read("explore").pcm)
+
+
+def test_a_bake_takes_nothing_from_a_pack_of_its_client(pack: Pack, tmp_path: Path) -> None:
+    gateway = FakeGateway()
+    music = parse_music({"defaults": CALM.model_dump(include={"tempo_bpm", "bars"}), **TWO}, tmp_path)
+    with gateway.client(pack=pack) as client:
+        plan = plan_bake(client, music, tmp_path / "new")
+        gateway.grant(-gateway.balance().available)
+        with pytest.raises(InsufficientTokens):
+            bake(client, plan)
+
+    assert not (tmp_path / "new" / "explore.wav").exists()

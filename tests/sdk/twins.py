@@ -17,6 +17,8 @@ _WORDS = (
     (r"\b_async_(?=[a-z])", "_"),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\bawait ", ""),
+    (r"\bimport Awaitable, ", "import "),
+    (r"\bAwaitable\[([^\[\]]*)\]", r"\1"),
     (r"\b__a(enter|exit|next|iter)__", r"__\1__"),
     (r"\baclose\b", "close"),
     (r"\bStopAsyncIteration\b", "StopIteration"),

@@ -191,8 +191,12 @@ def _headers(media_type: str) -> list[tuple[bytes, bytes]]:
     return [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
 
 
-def serve_engine_process(name: str, host: str, port: int, deadline_s: float) -> None:
+def serve_engine_process(
+    name: str, host: str, port: int, deadline_s: float, announce: Callable[[str], None] | None = None
+) -> None:
     """Serve the engine called ``name`` until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready.
+
+    ``announce`` is given the address instead of printing it.
 
     Raises:
         EngineUnavailable: no engine of that name can be loaded, or it is itself a remote one.
@@ -208,7 +212,11 @@ def serve_engine_process(name: str, host: str, port: int, deadline_s: float) -> 
     if "://" in name:
         raise EngineUnavailable(f"expected the name of an installed engine, found {name!r}; let the gateway use it")
     engine = open_engine(name, deadline_s)
-    _run(EngineApp(engine, token), host, port)
+    _run(EngineApp(engine, token), host, port, announce or _announce)
+
+
+def _announce(url: str) -> None:
+    print(f"listening on {url}", flush=True)
 
 
 def _is_loopback(host: str) -> bool:
@@ -218,7 +226,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _run(app: EngineApp, host: str, port: int) -> None:
+def _run(app: EngineApp, host: str, port: int, announce: Callable[[str], None]) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -229,7 +237,7 @@ def _run(app: EngineApp, host: str, port: int) -> None:
             for listener in sockets or ():
                 address = listener.getsockname()
                 shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-                print(f"listening on http://{shown}:{address[1]}", flush=True)
+                announce(f"http://{shown}:{address[1]}")
 
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

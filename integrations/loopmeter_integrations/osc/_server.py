@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -70,31 +70,44 @@ def run(
     *,
     allow_remote: bool = False,
     settings: BridgeSettings | None = None,
+    announce: Callable[[str, int], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. Prints ``listening on osc.udp://HOST:PORT`` when it is ready.
 
     ``listen`` is ``HOST:PORT``; port 0 takes a free one. ``out`` is made if it is missing. ``url`` and ``api_key`` are
     the gateway's, as for ``AsyncLoopmeter``. Only loopback addresses are taken unless ``allow_remote``: OSC has no
-    passwords, so whoever reaches the port spends the key's tokens.
+    passwords, so whoever reaches the port spends the key's tokens. ``announce`` is given host (in brackets, if that
+    is an IPv6 address) and port instead of printing them.
 
     Raises:
         BridgeError: the address cannot be used, or the folder cannot be written.
         BadRecording: there is nothing to replay.
         ClockError, OutputError: the clock or the output is missing.
     """
-    asyncio.run(_run(parse_listen(listen, allow_remote=allow_remote), out, url, api_key, settings or BridgeSettings()))
+    endpoint = parse_listen(listen, allow_remote=allow_remote)
+    asyncio.run(_run(endpoint, out, url, api_key, settings or BridgeSettings(), announce or _announce))
 
 
-async def _run(listen: Endpoint, out: Path, url: str | None, api_key: str | None, settings: BridgeSettings) -> None:
+def _announce(host: str, port: int) -> None:
+    print(f"listening on osc.udp://{host}:{port}", flush=True)
+    print(f"listening on osc.tcp://{host}:{port}", flush=True)
+    print(f"described at http://{host}:{port}/", flush=True)
+
+
+async def _run(
+    listen: Endpoint,
+    out: Path,
+    url: str | None,
+    api_key: str | None,
+    settings: BridgeSettings,
+    announce: Callable[[str, int], None],
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with AsyncLoopmeter(url, api_key) as client, serve_osc(client, listen, out, settings) as (host, port):
-        shown = f"[{host}]" if ":" in host else host
-        print(f"listening on osc.udp://{shown}:{port}", flush=True)
-        print(f"listening on osc.tcp://{shown}:{port}", flush=True)
-        print(f"described at http://{shown}:{port}/", flush=True)
+        announce(f"[{host}]" if ":" in host else host, port)
         await stop.wait()
 
 

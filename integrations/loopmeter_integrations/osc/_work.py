@@ -89,8 +89,6 @@ async def loop(work: Work) -> None:
             if ended.state != "cancelled":
                 raise
             work.reply("/loopmeter/cancelled", ended.tokens_charged)
-        finally:
-            work.files.prepare()
 
 
 async def _make(work: Work, wav: AtomicFile, midi: AtomicFile) -> None:
@@ -117,6 +115,7 @@ async def _stream(work: Work, wav: AtomicFile, midi: AtomicFile, options: dict[s
         started = stream.started
         work.job = started.job
         work.reply("/loopmeter/accepted", started.job, await _price(work.client, started))
+        work.files.prepare()
         if work.cancel_wanted:
             await cancel(work)
         await asyncio.to_thread(wav.write, _header(started))

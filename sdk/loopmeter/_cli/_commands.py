@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from loopmeter._cli._options import JSON_OPTION, URL_OPTION, client_of, given_options, request_options
-from loopmeter._cli._picture import waveform
+from loopmeter._cli._picture import drum_grid, waveform
 from loopmeter._client import Loopmeter
 from loopmeter._core import LoopOptions
 from loopmeter._loop import Loop
+from loopmeter._wav import write_atomically
 
 _PICTURE_COLUMNS_MAX = 80
 
@@ -62,20 +64,34 @@ def loop(
             client, prompt, max_tokens=max_tokens, idempotency_key=idempotency_key, **given_options(client, options)
         )
         made.save(output)
+        score = made.midi() if midi is not None or (Console().is_terminal and not as_json) else b""
         if midi is not None:
-            made.save_midi(midi)
+            write_atomically(midi, score)
     summary = _summary(made, output, midi)
     if as_json:
         click.echo(json.dumps(summary))
     else:
         if (console := Console()).is_terminal:
-            console.print(waveform(made.floats(), min(console.width, _PICTURE_COLUMNS_MAX)), style="cyan")
+            _draw(console, made, score)
         click.echo(
             f"{output}: {made.duration_s:.3f} s, {made.frames} frames, "
             f"{made.tokens_charged} tokens charged (quoted {made.job.tokens_quoted}), "
             f"first chunk after {made.first_chunk_s:.2f} s, all after {made.total_s:.2f} s"
             + (f"; score in {midi}" if midi is not None else "")
         )
+
+
+def _draw(console: Console, made: Loop, score: bytes) -> None:
+    """Loudness, the steps of the drums, and the chords."""
+    columns = min(console.width, _PICTURE_COLUMNS_MAX)
+    console.print(waveform(made.floats(), columns), style="cyan")
+    with contextlib.suppress(ModuleNotFoundError):  # An extra that was installed before it had mido.
+        for row in drum_grid(score, made.job.request.beats_per_bar, columns):
+            console.print(Text(row), style="magenta")
+    chords = made.job.score.get("chords") if made.job.score is not None else None
+    if isinstance(chords, list) and chords:
+        symbols = " ".join(str(chord["symbol"]) for chord in chords if "symbol" in chord)
+        console.print(Text(f"chords {symbols}"), style="green", no_wrap=True, overflow="ellipsis", width=columns)
 
 
 def _make(

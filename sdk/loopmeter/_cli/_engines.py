@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from loopmeter._cli._operator import needs
+from loopmeter._cli._operator import needs, said_as_json
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -52,7 +52,8 @@ def engines(ctx: click.Context, names: bool, as_json: bool) -> None:
 @click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--variant", help="The folder of the model in SOURCE, such as acestep-v15-turbo; default: the only one.")
-def convert(source: Path, target: Path, variant: str | None) -> None:
+@_JSON
+def convert(source: Path, target: Path, variant: str | None, as_json: bool) -> None:
     """Convert an ACE-Step 1.5 checkpoint from its original layout to diffusers'. Nothing in it is unpickled or run."""
     with needs("ace-step"):
         from loopmeter_engine.contract import EngineError
@@ -62,6 +63,9 @@ def convert(source: Path, target: Path, variant: str | None) -> None:
             tensors = convert_checkpoint(source, target, variant)
         except EngineError as error:
             raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"folder": str(target), "tensors": tensors}))
+        return
     click.echo(f"{target}: {tensors} tensors; use it with: LOOPMETER_ACE_STEP_DIR={target}")
 
 
@@ -79,14 +83,15 @@ def engine() -> None:
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8140, show_default=True, help="0 takes a free one.")
 @click.option("--engine-deadline", "deadline_s", type=click.FloatRange(min=0.1), default=120.0, show_default=True)
-def serve_engine(name: str, host: str, port: int, deadline_s: float) -> None:
+@_JSON
+def serve_engine(name: str, host: str, port: int, deadline_s: float, as_json: bool) -> None:
     """Serve an engine over HTTP, until SIGINT or SIGTERM. Use it with: loopmeter serve --engine http://HOST:PORT"""
     with needs("engine,gateway"):
         from loopmeter_engine.contract import EngineError
         from loopmeter_engine.remote.server import serve_engine_process
 
         try:
-            serve_engine_process(name, host, port, deadline_s)
+            serve_engine_process(name, host, port, deadline_s, said_as_json if as_json else None)
         except EngineError as error:
             raise click.ClickException(str(error)) from error
 

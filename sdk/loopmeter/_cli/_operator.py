@@ -5,6 +5,7 @@ Each command loads the part that it starts only when it is called, because the l
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,11 @@ def needs(extra: str) -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
+def said_as_json(url: str) -> None:
+    """Where a server listens, as an object on a line of its own."""
+    click.echo(json.dumps({"url": url}))
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8130, show_default=True, help="0 takes a free one.")
@@ -53,6 +59,7 @@ def needs(extra: str) -> Iterator[None]:
 )
 @click.option("--usage-target", default="", metavar="NAME=URL", help="Send usage to openmeter=URL or stripe=URL.")
 @click.option("--usage-token-env", default="LOOPMETER_TARGET_TOKEN", show_default=True, help="Variable with its token.")
+@_JSON
 def serve(
     host: str,
     port: int,
@@ -64,8 +71,12 @@ def serve(
     deadline_s: float | None,
     usage_target: str,
     usage_token_env: str,
+    as_json: bool,
 ) -> None:
-    """Run gateway and engine in one process, until SIGINT or SIGTERM."""
+    """Run gateway and engine in one process, until SIGINT or SIGTERM.
+
+    With --json, one object with its address is printed when it is ready.
+    """
     with needs("engine,gateway"):
         from loopmeter_engine.contract import EngineError
         from loopmeter_gateway import server
@@ -82,6 +93,7 @@ def serve(
                 deadline_s=deadline_s,
                 usage_target=usage_target,
                 usage_token=os.environ.get(usage_token_env, ""),
+                announce=said_as_json if as_json else None,
             )
         except EngineError as error:
             raise click.ClickException(str(error)) from error
@@ -105,6 +117,7 @@ def serve(
 @click.option("--device", help="PortAudio's output device; default: the system's.")
 @click.option("--jack-server", help="Name of the JACK server; default: the default one.")
 @click.option("--latency-ms", type=click.FloatRange(0, 1000), default=0.0, help="What the hardware adds after JACK.")
+@_JSON
 def bridge(
     listen: str,
     out: Path,
@@ -123,8 +136,12 @@ def bridge(
     device: str | None,
     jack_server: str | None,
     latency_ms: float,
+    as_json: bool,
 ) -> None:
-    """Answer OSC messages with loops, and play them in time, until SIGINT or SIGTERM."""
+    """Answer OSC messages with loops, and play them in time, until SIGINT or SIGTERM.
+
+    With --json, one object with its addresses is printed when it is ready.
+    """
     with needs("osc" if play == "none" else "osc,play"):
         from loopmeter_integrations.osc import BridgeSettings, Instruments, parse_networks, run
 
@@ -147,6 +164,14 @@ def bridge(
                 ),
             )
             gateway, key = url_or_environment(url), api_key_or_environment(None)
-            run(listen, out, gateway, key, allow_remote=allow_remote, settings=settings)
+            announce = _bridge_as_json if as_json else None
+            run(listen, out, gateway, key, allow_remote=allow_remote, settings=settings, announce=announce)
         except LoopmeterError as error:
             raise click.ClickException(str(error)) from error
+
+
+def _bridge_as_json(host: str, port: int) -> None:
+    where = f"{host}:{port}"
+    click.echo(
+        json.dumps({"udp": f"osc.udp://{where}", "tcp": f"osc.tcp://{where}", "description": f"http://{where}/"})
+    )

@@ -129,7 +129,10 @@ class _Baker:
         # Detached: a bake that breaks off leaves the job to the next one, which asks under the same key.
         stream = self._client.loops.stream(planned.item.request, quote=quote, idempotency_key=key, detach=True)
         with stream:
-            return stream.collect(lambda chunk: self._progress(planned, chunk.meter))
+            loop = stream.collect(lambda chunk: self._progress(planned, chunk.meter))
+        if stream.rescued_from is not None:
+            raise stream.rescued_from  # What the client has in a pack is not what was ordered.
+        return loop
 
     def _progress(self, planned: PlannedItem, meter: ChunkMeter) -> None:
         if self._stop.is_set():

@@ -21,6 +21,7 @@ from loopmeter_integrations.ardour import ArdourControl, ArdourSilent
 PROGRAMS = Path("/usr/lib/ardour7")
 START_S_MAX = 30.0
 ROLL_S_MAX = 8.0
+ROLL_S_MAX_WITH_WINDOW = 20.0  # It draws first.
 STARTS_MAX = 5
 
 _ADD_TRACK = """
@@ -91,7 +92,8 @@ def rolling_ardour(session_file: Path, home: Path, action: Path | None = None) -
                 environment |= stack.enter_context(_window(home))
             ardour = Ardour(session_file, environment, "hardour-*" if action is None else "ardour-7*")
             stack.callback(ardour.close)
-            control = stack.enter_context(ArdourControl(port=ardour.port, answer_s_max=ROLL_S_MAX))
+            roll_s_max = ROLL_S_MAX if action is None else ROLL_S_MAX_WITH_WINDOW
+            control = stack.enter_context(ArdourControl(port=ardour.port, answer_s_max=roll_s_max))
             try:
                 control.play_until_rolling()
             except ArdourSilent:

@@ -55,6 +55,7 @@ def test_a_loop_at_ardours_tempo_is_on_bar_3_of_the_session_that_ardour_saves(st
     assert list((wav_path.parents[1] / "midifiles").glob("*.mid"))
 
 
+@pytest.mark.timeout(300)  # Ardour and JACK may have to be started several times.
 @needs("ardour7-new_session", "ardour7-lua", "jackd", "Xvfb")
 def test_the_script_action_brings_the_loop_into_the_open_session(studio: Studio, tmp_path: Path) -> None:
     """In Ardour's own window, on a screen that nobody sees. Ardour saves it, and finds it again."""

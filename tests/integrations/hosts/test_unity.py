@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.integrations.hosts.studio import ADDONS, ASKED, Studio, check_made_and_cancelled, needs, run_host
 
-from loopmeter import Loopmeter
+from loopmeter import Loopmeter, LoopRequest
 
 pytestmark = needs("mcs", "mono")
 PACKAGE = ADDONS / "unity" / "com.loopmeter.unity"
@@ -52,6 +52,46 @@ def test_the_client_quotes_makes_and_cancels(studio: Studio, lines: list[str]) -
     assert any(line.startswith("cancelled long") and line.endswith(" cancelled") for line in lines)
     balance = next(line.split() for line in lines if line.startswith("balance"))
     assert int(balance[2]) > 0
+
+
+def test_every_field_of_a_request_can_be_asked_for(lines: list[str]) -> None:
+    (said,) = [line.partition(" ")[2] for line in lines if line.startswith("request ")]
+    assert json.loads(said).keys() == LoopRequest.model_fields.keys() - {"bars"}  # Its sections say how many.
+    request = LoopRequest.model_validate_json(said)
+    assert request.model_copy(update={"sections": None}) == LoopRequest(
+        prompt='all "of" it',
+        tempo_bpm=96.5,
+        key="Am",
+        beats_per_bar=3,
+        quality="hifi",
+        seed=2**53 - 1,
+        layers=("drums", "bass"),
+        model="any",
+        chords="Am F | C G",
+        swing=0.25,
+        density=0.1,
+        intensity=1,
+        midi_base64="TVQ=",
+        solver="heun",
+        steps=8,
+        guidance=2.5,
+        negative_prompt="no vocals",
+        task="continue",
+        source_audio_base64="UklGRg==",
+        reference_audio_base64="AA==",
+        cover_strength=0.5,
+        repaint_from_beat=4,
+        repaint_to_beat=8.5,
+        track="bass",
+        tracks=("strings", "brass"),
+        lyrics="la\nla",
+        language="en",
+        lora="mine",
+        shift=3,
+        conform=True,
+    )
+    assert request.sections is not None
+    assert [(part.name, part.bars, part.energy) for part in request.sections] == [("intro", 2, 0.3), ("verse", 6, None)]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from loopmeter import (
     ChunkReceived,
     HttpRequest,
     InvalidRequest,
+    LiveFallback,
     Loop,
     Loopmeter,
     LoopmeterError,
@@ -22,8 +23,15 @@ from loopmeter import (
     Quota,
     Quote,
     RateLimited,
+    Sound,
     Timeout,
     UsagePage,
+    accompany_loop,
+    continue_loop,
+    midi_base64,
+    repaint_loop,
+    sound_base64,
+    vary_loop,
 )
 from loopmeter.testing import Cut, FakeGateway, Refuse, make_chunk, make_error, make_loop, make_quote
 
@@ -80,6 +88,32 @@ def errors(client: Loopmeter) -> str:
         key: str | None = error.idempotency_key
         return f"{error.code} {error.status} {error.request_id} {error.advice} {error.retryable} {key}"
     return ""
+
+
+def sounds_of_my_own(client: Loopmeter, loop: Loop) -> None:
+    sources: list[Sound] = [loop, "take.wav", Path("take.flac"), b"RIFF"]
+    requests: list[LoopRequest] = [continue_loop(source, "on", bars=4, tempo_bpm=92) for source in sources]
+    requests += [repaint_loop(loop, from_beat=4, to_beat=8.5), vary_loop(loop, strength=0.3, seed=2)]
+    requests.append(accompany_loop(loop, "bass", layers=("bass",), negative_prompt="voices"))
+    reference: str = sound_base64("take.wav")
+    client.loops.create("drums", reference_audio_base64=reference, midi_base64=midi_base64(loop.midi()))
+    print(client.preview(requests).tokens)
+
+
+def with_a_pack(client: Loopmeter) -> None:
+    with client.loops.stream("drums", fallback="battle.drums") as stream:
+        source: str = stream.source
+        error: LoopmeterError | None = stream.rescued_from
+        print(source, stream.reason, error)
+    with client.live("rain", fallback="calm", max_tokens=500) as session:
+        for event in session:
+            match event:
+                case LiveFallback(name=name, reason=reason):
+                    print(name, reason, session.source)
+                case ChunkReceived(pcm=pcm):
+                    print(len(pcm))
+                case _:
+                    session.stop()
 
 
 async def in_asyncio(client: AsyncLoopmeter) -> bytes:

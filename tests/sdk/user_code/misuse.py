@@ -8,6 +8,9 @@ from loopmeter import (
     PreviewItem,
     StreamInterrupted,
     Timeout,
+    continue_loop,
+    repaint_loop,
+    vary_loop,
 )
 from loopmeter.testing import Cut, FakeGateway, make_quote
 
@@ -40,6 +43,10 @@ midi: bytes = client.loops.create("drums").midi  # wrong
 FakeGateway(faults=[Cut()])  # wrong
 FakeGateway(faults="503")  # wrong
 make_quote("drums", tempo=92)  # wrong
+vary_loop(12)  # wrong
+repaint_loop("take.wav", "fill", from_beat=4)  # wrong
+continue_loop("take.wav", "on", bpm=92)  # wrong
+client.live("rain", fallback=1)  # wrong
 
 with client.loops.stream("drums") as stream:
     print(stream.bill.tokens_charged)  # wrong

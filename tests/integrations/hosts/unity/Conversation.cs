@@ -18,7 +18,21 @@ static class Conversation
         Refuse(client, new LoopmeterClient(arguments[0], "lm_wrong"), new LoopmeterClient("http://127.0.0.1:9", "lm_x"));
         SpendToken(new LoopmeterClient(arguments[0], arguments[3]), arguments[4]);
         Play(arguments[0], arguments[1]);
+        Console.WriteLine("request " + Everything().ToJson());
         return 0;
+    }
+
+    static LoopRequest Everything()
+    {
+        return new LoopRequest("all \"of\" it", 96.5, null, "Am")
+        {
+            BeatsPerBar = 3, Quality = "hifi", Seed = 9007199254740991, Layers = new[] { "drums", "bass" },
+            Model = "any", Chords = "Am F | C G", Swing = 0.25, Density = 0.1, Intensity = 1, Midi = new byte[] { 77, 84 },
+            Solver = "heun", Steps = 8, Guidance = 2.5, NegativePrompt = "no vocals", Task = "continue",
+            Source = new byte[] { 82, 73, 70, 70 }, Reference = new byte[] { 0 }, CoverStrength = 0.5, RepaintFromBeat = 4,
+            RepaintToBeat = 8.5, Track = "bass", Tracks = new[] { "strings", "brass" }, Lyrics = "la\nla", Language = "en",
+            Lora = "mine", Shift = 3, Conform = true, Sections = new[] { new Section("intro", 2, 0.3), new Section("verse", 6) }
+        };
     }
 
     static LoopRequest Asked()

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using System.Text;
 
@@ -18,6 +19,35 @@ namespace Loopmeter
         /// <summary>Some of drums, bass, chords, lead, pad, fx.</summary>
         public IList<string> Layers;
         public string Model;
+        /// <summary>One a bar, as "Am F C G", or several, as "Am F | C G".</summary>
+        public string Chords;
+        /// <summary>A whole piece, part by part; leave Bars out then.</summary>
+        public IList<Section> Sections;
+        /// <summary>These go from 0 to 1.</summary>
+        public double? Swing, Density, Intensity;
+        /// <summary>A Standard MIDI File to play in place of notes of the engine's own.</summary>
+        public byte[] Midi;
+        public string Solver;
+        public int? Steps;
+        public double? Guidance;
+
+        // What only some engines can do; one that cannot refuses the field by name.
+
+        /// <summary>What should not be heard.</summary>
+        public string NegativePrompt;
+        /// <summary>"cover", "repaint", "continue", "lego" and so on; each works on Source, a WAV, FLAC or Ogg file.</summary>
+        public string Task;
+        public byte[] Source;
+        /// <summary>Sound to take the timbre from.</summary>
+        public byte[] Reference;
+        public double? CoverStrength, RepaintFromBeat, RepaintToBeat;
+        /// <summary>Such as "bass": the one to extract or to add; those to complete.</summary>
+        public string Track;
+        public IList<string> Tracks;
+        public string Lyrics, Language, Lora;
+        public double? Shift;
+        /// <summary>Measure the beats of what came out, and place them on the grid.</summary>
+        public bool? Conform;
 
         public LoopRequest() { }
 
@@ -40,20 +70,92 @@ namespace Loopmeter
         public string ToJson(string quoteId = null)
         {
             var json = new StringBuilder("{\"prompt\":").Append(Json.Quote(Prompt));
-            if (TempoBpm.HasValue) json.Append(",\"tempo_bpm\":").Append(Json.Number(TempoBpm.Value));
-            if (Bars.HasValue) json.Append(",\"bars\":").Append(Bars.Value);
             json.Append(",\"beats_per_bar\":").Append(BeatsPerBar);
-            if (!string.IsNullOrEmpty(Key)) json.Append(",\"key\":").Append(Json.Quote(Key));
             json.Append(",\"quality\":").Append(Json.Quote(Quality)).Append(",\"seed\":").Append(Seed);
-            if (Layers != null)
+            Add(json, "tempo_bpm", TempoBpm);
+            Add(json, "bars", Bars);
+            Add(json, "key", Key);
+            Add(json, "layers", Layers);
+            Add(json, "model", Model);
+            Add(json, "chords", Chords);
+            Add(json, "swing", Swing);
+            Add(json, "density", Density);
+            Add(json, "intensity", Intensity);
+            Add(json, "midi_base64", Midi);
+            Add(json, "solver", Solver);
+            Add(json, "steps", Steps);
+            Add(json, "guidance", Guidance);
+            Add(json, "negative_prompt", NegativePrompt);
+            Add(json, "task", Task);
+            Add(json, "source_audio_base64", Source);
+            Add(json, "reference_audio_base64", Reference);
+            Add(json, "cover_strength", CoverStrength);
+            Add(json, "repaint_from_beat", RepaintFromBeat);
+            Add(json, "repaint_to_beat", RepaintToBeat);
+            Add(json, "track", Track);
+            Add(json, "tracks", Tracks);
+            Add(json, "lyrics", Lyrics);
+            Add(json, "language", Language);
+            Add(json, "lora", Lora);
+            Add(json, "shift", Shift);
+            if (Conform.HasValue) json.Append(",\"conform\":").Append(Conform.Value ? "true" : "false");
+            if (Sections != null)
             {
-                var quoted = new List<string>();
-                foreach (string layer in Layers) quoted.Add(Json.Quote(layer));
-                json.Append(",\"layers\":[").Append(string.Join(",", quoted.ToArray())).Append(']');
+                var parts = new List<string>();
+                foreach (Section section in Sections) parts.Add(section.ToJson());
+                json.Append(",\"sections\":[").Append(string.Join(",", parts.ToArray())).Append(']');
             }
-            if (!string.IsNullOrEmpty(Model)) json.Append(",\"model\":").Append(Json.Quote(Model));
-            if (quoteId != null) json.Append(",\"quote_id\":").Append(Json.Quote(quoteId));
+            Add(json, "quote_id", quoteId);
             return json.Append('}').ToString();
+        }
+
+        static void Add(StringBuilder json, string name, string value)
+        {
+            if (!string.IsNullOrEmpty(value)) json.Append(",\"").Append(name).Append("\":").Append(Json.Quote(value));
+        }
+
+        static void Add(StringBuilder json, string name, double? value)
+        {
+            if (value.HasValue) json.Append(",\"").Append(name).Append("\":").Append(Json.Number(value.Value));
+        }
+
+        static void Add(StringBuilder json, string name, int? value)
+        {
+            if (value.HasValue) json.Append(",\"").Append(name).Append("\":").Append(value.Value);
+        }
+
+        static void Add(StringBuilder json, string name, byte[] value)
+        {
+            if (value != null) Add(json, name, Convert.ToBase64String(value));
+        }
+
+        static void Add(StringBuilder json, string name, IList<string> values)
+        {
+            if (values == null) return;
+            var quoted = new List<string>();
+            foreach (string value in values) quoted.Add(Json.Quote(value));
+            json.Append(",\"").Append(name).Append("\":[").Append(string.Join(",", quoted.ToArray())).Append(']');
+        }
+    }
+
+    /// <summary>A part of a whole piece. Energy from 0 to 1 says how much of the music sounds; null goes by the name.</summary>
+    public sealed class Section
+    {
+        public readonly string Name;
+        public readonly int Bars;
+        public readonly double? Energy;
+
+        public Section(string name, int bars, double? energy = null)
+        {
+            Name = name;
+            Bars = bars;
+            Energy = energy;
+        }
+
+        internal string ToJson()
+        {
+            string energy = Energy.HasValue ? ",\"energy\":" + Json.Number(Energy.Value) : "";
+            return "{\"name\":" + Json.Quote(Name) + ",\"bars\":" + Bars + energy + "}";
         }
     }
 
