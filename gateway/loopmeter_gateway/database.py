@@ -107,9 +107,7 @@ def _apart(url: str, use: Callable[[Database], Coroutine[Any, Any, _Result]]) ->
     """
     with contextlib.suppress(RuntimeError):  # There is none, which is best.
         here = asyncio.get_running_loop()
-        assert not _loops_with_databases.get(here), (
-            "expected a thread without an open PostgreSQL: use asyncio.to_thread"
-        )
+        assert not _loops_with_databases.get(here), "PostgreSQL is open in this thread's loop: use asyncio.to_thread"
 
     async def run() -> _Result:
         database = Database(url)
