@@ -14,6 +14,7 @@ from torch import Tensor
 
 from loopmeter_engine.attacks import HITS_APART
 from loopmeter_engine.conditioning import (
+    CLOCK_CHANNELS,
     FRAME_S,
     RELEASE_FRAMES,
     Events,
@@ -34,10 +35,11 @@ from loopmeter_engine.model.autoencoder import (
     left_right,
 )
 from loopmeter_engine.model.batching import PassBatcher
-from loopmeter_engine.model.flow import schedule, solve
+from loopmeter_engine.model.flow import interpolate, schedule, solve
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory
 from loopmeter_engine.phase import AHEAD, Guide, PhaseState, Vocoder
 from loopmeter_engine.score import Score
+from loopmeter_engine.sources import Knowledge
 
 BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES
 JOIN_SAMPLES = 2048  # 46 ms: long enough for a pad, short enough to lie between two sixteenths.
@@ -105,28 +107,46 @@ class Player:
     """
 
     def __init__(
-        self, network: PassBatcher, score: Score, text: Tensor, sampling: Sampling, seed: int, start_s: float
+        self,
+        network: PassBatcher,
+        score: Score,
+        text: Tensor,
+        sampling: Sampling,
+        seed: int,
+        start_s: float,
+        knowledge: Knowledge | None = None,
     ) -> None:
+        """``text`` (1, 384) or (384,); with guidance (2, 384) may follow it with what should not be heard."""
         transformer = network.transformer
+        self.knowledge = knowledge
         self.network, self.score, self.sampling = network, score, sampling
         self.seed, self.start_s = seed, start_s
         self.device = transformer.inp.weight.device
         self._conditions = functools.lru_cache(1)(self._make_conditions)  # Wanted by denoise, then by absorb.
         self.events: Events = events_of([score], self.device)
-        self.times = schedule(sampling.steps)
-        style, text = global_features([score]).to(self.device), text.to(self.device)
-        guided = sampling.guidance != 1.0
-        keep = torch.tensor([1.0, 0.0] if guided else [1.0], device=self.device)
-        rows = len(keep)
+        begin = knowledge.begin if knowledge is not None else 0.0
+        self.times = [begin + (1 - begin) * time for time in schedule(sampling.steps)]
+        rows = 2 if sampling.guidance != 1.0 else 1
+        style, text = global_features([score]).to(self.device), text.to(self.device).reshape(-1, text.shape[-1])
+        statistics = knowledge.statistics if knowledge is not None else None
+        # A reference that was given in words' stead tells the timbre, which the score's own would contradict.
+        told = knowledge is not None and knowledge.tells_timbre
+        keep_style = torch.tensor([0.0 if told else 1.0, 0.0], device=self.device)[:rows]
+        keep_text = torch.tensor([1.0, 1.0 if len(text) > 1 else 0.0], device=self.device)[:rows]
+        text = (text if len(text) > 1 else text.expand(2, -1))[:rows]
         with torch.inference_mode():
-            self.known = transformer.conditioner.globals(
-                style.expand(rows, -1), text.reshape(1, -1).expand(rows, -1), keep, keep
-            )
+            reference = None if statistics is None else statistics.expand(rows, -1)
+            self.known = transformer.conditioner.globals(style.expand(rows, -1), text, keep_style, keep_text, reference)
             at = torch.tensor([*self.times[:-1], 1.0], device=self.device)
             self.mods = [transformer.modulations(self.known, value.expand(rows, 1)) for value in at]
 
     def init_memory(self) -> Memory:
-        return self.network.transformer.init_memory(len(self.known))
+        """The memory before block 0: of what is continued, as far as it reaches back."""
+        memory = self.network.transformer.init_memory(len(self.known))
+        source = self.knowledge.source if self.knowledge is not None else None
+        for number in range(-source.blocks_before if source is not None else 0, 0):
+            memory = self.absorb(number, self.denoise(number, memory), memory)
+        return memory
 
     def features(self, first: int, frames: int) -> Tensor:
         """Score features (1, frames, FRAME_CHANNELS) of the stream's latent frames from ``first`` on."""
@@ -140,17 +160,26 @@ class Player:
 
     def denoise(self, number: int, memory: Memory) -> Tensor:
         """Latents (1, 16, 64) of block ``number``; ``memory`` holds the blocks before it."""
+        there = self.knowledge.block(number) if self.knowledge is not None else None
+        if there is not None and bool(there[1].all()):
+            return there[0]
         rows, score = len(self.known), self._conditions(number)
         latent = self.network.transformer.config.latent
-        x = torch.randn(1, BLOCK_FRAMES, latent, generator=_generator(self.seed, 2 * number))
+        noise = torch.randn(1, BLOCK_FRAMES, latent, generator=_generator(self.seed, 2 * number)).to(self.device)
+        x = noise
+        if there is not None and self.times[0] > 0:
+            x = interpolate(there[0], noise, torch.tensor(self.times[0]))
 
         def velocity(x: Tensor, step: int) -> Tensor:
+            if there is not None:  # What stays is on its own straight path at every time.
+                x = torch.where(there[1], interpolate(there[0], noise, torch.tensor(self.times[step])), x)
             found, _ = self.network.run(x.expand(rows, -1, -1), score, self.mods[step], memory)
             if rows == 1:
                 return found
             return found[1:] + self.sampling.guidance * (found[:1] - found[1:])
 
-        return solve(velocity, x.to(self.device), self.times, self.sampling.solver)
+        made = solve(velocity, x, self.times, self.sampling.solver)
+        return made if there is None else torch.where(there[1], there[0], made)
 
     def absorb(self, number: int, latents: Tensor, memory: Memory) -> Memory:
         """The memory with finished block ``number`` in it."""
@@ -163,8 +192,24 @@ class Player:
     def _make_conditions(self, number: int) -> Tensor:
         ahead = self.network.transformer.config.ahead
         features = self.features(number * BLOCK_FRAMES - ahead, BLOCK_FRAMES + 2 * ahead)
-        conditions: Tensor = self.network.transformer.conditioner(features.expand(len(self.known), -1, -1), self.known)
+        context = None
+        if self.knowledge is not None:
+            features = self._without_score(features, number * BLOCK_FRAMES - ahead)
+            context = self.knowledge.context(number * BLOCK_FRAMES - ahead, features.shape[1])
+        conditions: Tensor = self.network.transformer.conditioner(
+            features.expand(len(self.known), -1, -1),
+            self.known,
+            None if context is None else context.expand(len(self.known), -1, -1),
+        )
         return conditions
+
+    def _without_score(self, features: Tensor, first: int) -> Tensor:
+        """Features without notes and hits where the sound itself is known, as in training."""
+        known = self.knowledge.known(first, features.shape[1]) if self.knowledge is not None else None
+        if known is None:
+            return features
+        score, clock = features[..., :-CLOCK_CHANNELS], features[..., -CLOCK_CHANNELS:]
+        return torch.cat([score * (1 - known), clock], -1)
 
 
 class Sounder:

@@ -27,7 +27,10 @@ SLOTS = 4
 GENRE_SLOTS = 32  # Room for genres to come without a change of shape.
 
 _NOTE_ROWS = len(TONAL_LAYERS) * PITCHES
-FRAME_CHANNELS = 2 * _NOTE_ROWS + SLOTS * (len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)) + 2 * len(FX_KINDS) + 4
+CLOCK_CHANNELS = 4  # The last ones: where in beat and bar a frame lies, whatever is played.
+FRAME_CHANNELS = (
+    2 * _NOTE_ROWS + SLOTS * (len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)) + 2 * len(FX_KINDS) + CLOCK_CHANNELS
+)
 PARTIAL_CHANNELS = 2 * _NOTE_ROWS
 RELEASE_FRAMES = 22  # 1.02 s.
 _GHOST_VELOCITY = 0.2

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from loopmeter import LiveRequest, LoopRequest
-from loopmeter_engine import flops
+from loopmeter import LAYERS, LiveRequest, LoopRequest
+from loopmeter_engine import flops, sources
 from loopmeter_engine.blocks import BLOCK_SAMPLES, Sampling, StreamState
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
@@ -45,6 +45,7 @@ from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.flow import passes
 from loopmeter_engine.model.precision import halve, working_format
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
+from loopmeter_engine.planner.brief import PromptBrief
 from loopmeter_engine.planner.chord_names import read_chords
 from loopmeter_engine.planner.midi import InvalidMidi, score_to_midi, with_user_midi
 from loopmeter_engine.planner.plan import plan_score, resolve
@@ -57,8 +58,10 @@ DURATION_S_MAX = 300.0
 _CAPABILITIES = frozenset(
     {"hifi", "live", "midi", "midi_in", "layers", "guidance", "solver", "steps"}
     | {"chords", "swing", "density", "intensity", "sections"}
+    | {*sources.TASKS, "reference_audio", "negative_prompt"}
 )
 STREAMS_AT_ONCE = 8
+GUIDANCE_AGAINST = 2.0  # Away from a negative prompt, unless another is asked for.
 CORES_MAX = 4  # The interpreter's lock leaves no more to further ones; larger common passes do.
 _VERSION = "1"
 _NUMERICS = 2  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
@@ -89,6 +92,7 @@ class LoopmeterEngine:
         self._format = number_format or working_format(self._device)
         self._cores = cores or (_cores() if self._device.type == "cpu" else 1)
         self._loading = threading.Lock()
+        self._source = functools.lru_cache(_PREPARED_MAX)(sources.read_source)
         self._score = functools.lru_cache(_PREPARED_MAX)(self._compose)
         self._renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare)
         self._live_renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare_live)
@@ -115,7 +119,6 @@ class LoopmeterEngine:
         request, score = self._score(request)
         geometry = Geometry(score.frames(SAMPLE_RATE_HZ), self._autoencoder.config.lookahead)
         channels, bits = (2, 24) if request.quality == "hifi" else (1, 16)
-        later = len(geometry.chunk_frames) - 1
         return Plan(
             request=request,
             frames=geometry.frames,
@@ -123,7 +126,7 @@ class LoopmeterEngine:
             channels=channels,
             bits=bits,
             chunk_frames=geometry.chunk_frames,
-            flops=self._flops(request, 0) + later * self._flops(request, 1),
+            flops=self._flops(request, 0) + self._later_flops(request, len(geometry.chunk_frames)),
             peak_memory_bytes=self._memory_bytes(request),
         )
 
@@ -276,7 +279,8 @@ class LoopmeterEngine:
     def _compose(self, request: LoopRequest) -> tuple[LoopRequest, Score]:
         """The request with nothing left open, and its score. Raises InvalidRequest."""
         refuse_unsupported(request, "loopmeter", _CAPABILITIES)
-        brief = self._reader.read(request.prompt)
+        brief = self._brief(request)
+        request = sources.with_measured_tempo(request)
         try:
             resolved = resolve(request, brief)
             if request.chords is not None:
@@ -290,28 +294,74 @@ class LoopmeterEngine:
                 score = with_user_midi(score, base64.b64decode(request.midi_base64, validate=True))
             except (InvalidMidi, binascii.Error) as error:
                 raise InvalidRequest("midi_base64", str(error)) from error
-        return resolved, score
+        sources.read_reference(resolved)
+        source = self._source(resolved, score.frames(SAMPLE_RATE_HZ))
+        return resolved, score if source is None else source.score_of(score)
+
+    def _brief(self, request: LoopRequest) -> PromptBrief:
+        """What the prompt asks for, without the instruments that the negative prompt names."""
+        brief = self._reader.read(request.prompt)
+        if request.negative_prompt is None:
+            return brief
+        if request.guidance == 1.0:
+            raise InvalidRequest(
+                "guidance", "expected a guidance other than 1 with a negative prompt, found 1, which ignores it"
+            )
+        against = self._reader.read(request.negative_prompt)
+        without = {*brief.layers_without, *against.layers_only, *against.families}
+        return dataclasses.replace(brief, layers_without=tuple(layer for layer in LAYERS if layer in without))
 
     def _prepare(self, request: LoopRequest) -> Renderer:
         request, score = self._score(request)
-        text = self._reader.encoder.encode([request.prompt])[0]
-        channels = 2 if request.quality == "hifi" else 1
-        sampling = sampling_of(request)
+        prompts = [request.prompt] if request.negative_prompt is None else [request.prompt, request.negative_prompt]
+        source, reference = self._source(request, score.frames(SAMPLE_RATE_HZ)), sources.read_reference(request)
+        knowledge = None
+        if source is not None or reference is not None:
+            knowledge = sources.Knowledge(self._autoencoder, source, reference)
         return Renderer(
-            self._network, self._autoencoder, score, text, seed=request.seed, channels=channels, sampling=sampling
+            self._network,
+            self._autoencoder,
+            score,
+            self._reader.encoder.encode(prompts),
+            seed=request.seed,
+            channels=2 if request.quality == "hifi" else 1,
+            sampling=sampling_of(request),
+            knowledge=knowledge,
         )
 
     def _flops(self, request: LoopRequest, index: int) -> int:
         """Of chunk ``index``: one block, or the pre-roll and the first block with all that is done once."""
         transformer, autoencoder, sampling = self._transformer.config, self._autoencoder.config, sampling_of(request)
         rows = 1 if sampling.guidance == 1.0 else 2
-        block = (passes(sampling.solver, sampling.steps) + 1) * flops.network_pass(transformer, rows)
-        block += flops.conditions(transformer, rows)
+        source = self._source(request, self._score(request)[1].frames(SAMPLE_RATE_HZ))
+        context = source is not None and source.has_context
         full = flops.decoding(autoencoder, first=False)
+
+        def block(number: int) -> int:
+            known = source is not None and source.knows(number)
+            count = 1 if known else passes(sampling.solver, sampling.steps) + 1  # The last remembers the block.
+            return count * flops.network_pass(transformer, rows) + flops.conditions(transformer, rows, context=context)
+
         if index > 0:
-            return block + full
-        begin = flops.decoding(autoencoder, first=True)
-        return 2 * block + begin + full + flops.set_up(transformer, rows, sampling.steps + 1)
+            return block(index + 1) + full
+        encoded = sources.encoded_frames(source, sources.read_reference(request))
+        begin = flops.decoding(autoencoder, first=True) + sum(flops.encoding(autoencoder, count) for count in encoded)
+        told = len(encoded) > (source is not None)
+        before = sum(block(number) for number in range(-source.blocks_before, 0)) if source is not None else 0
+        return (
+            before
+            + block(0)
+            + block(1)
+            + begin
+            + full
+            + flops.set_up(transformer, rows, sampling.steps + 1, reference=told)
+        )
+
+    def _later_flops(self, request: LoopRequest, chunks: int) -> int:
+        """Of all chunks but the first, which differ only where some of a source stays."""
+        if request.task == "repaint":
+            return sum(self._flops(request, index) for index in range(1, chunks))
+        return (chunks - 1) * self._flops(request, 1)
 
     def _memory_bytes(self, request: LoopRequest) -> int:
         """Weights in working precision, the state, and the widest activations of a block."""
@@ -351,10 +401,11 @@ def loop_of(request: LiveRequest, number: int) -> LoopRequest:
 def sampling_of(request: LoopRequest) -> Sampling:
     """The request's choices over the defaults, which are written once, in ``Sampling``."""
     default = Sampling()
+    guidance = default.guidance if request.negative_prompt is None else GUIDANCE_AGAINST
     return Sampling(
         solver=request.solver or default.solver,
         steps=request.steps or default.steps,
-        guidance=default.guidance if request.guidance is None else request.guidance,
+        guidance=guidance if request.guidance is None else request.guidance,
     )
 
 

@@ -20,11 +20,11 @@ def network_pass(config: TransformerConfig, rows: int) -> int:
     return 2 * tokens * (config.layers * (linear + attention) + ends)
 
 
-def conditions(config: TransformerConfig, rows: int) -> int:
-    """The score's conditions of one block."""
+def conditions(config: TransformerConfig, rows: int, *, context: bool = False) -> int:
+    """The score's conditions of one block, and what is known of the sound with ``context``."""
     width, kernel, side = config.width, config.ahead + 1, config.ahead // 2
     frames = BLOCK_FRAMES + 2 * config.ahead
-    total = frames * FRAME_CHANNELS * width
+    total = frames * (FRAME_CHANNELS + (2 * (config.latent + 1) if context else 0)) * width
     for _ in range(2):
         frames -= 2 * side
         total += frames * (kernel * width * width // 8 + width * width)
@@ -47,8 +47,17 @@ def decoding(config: AutoencoderConfig, *, first: bool) -> int:
     return 2 * (total + frames * head + frames // SUBFRAMES * config.partials * LONG_BINS)
 
 
-def set_up(config: TransformerConfig, rows: int, times: int) -> int:
-    """Style, text and modulations, once per request and lease."""
+def encoding(config: AutoencoderConfig, frames: int) -> int:
+    """Encoding ``frames`` latent frames of sound."""
+    width, low, fine = config.encoder_width, config.encoder_width_low, SUBFRAMES * frames
+    total = fine * SPECTRAL_CHANNELS * width + config.encoder_blocks * 6 * width * width * fine
+    total += frames * SUBFRAMES * width * low + config.encoder_blocks_low * 6 * low * low * frames
+    return 2 * (total + frames * low * config.latent)
+
+
+def set_up(config: TransformerConfig, rows: int, times: int, *, reference: bool = False) -> int:
+    """Style, text, a reference's statistics and modulations, once per request and lease."""
     style = GLOBAL_CHANNELS * 512 + 512 * config.condition + config.text * 256 + 256 * config.condition
     per_time = 128 * 256 + 256 * config.condition + config.layers * config.condition * 6 * config.width
+    style += 2 * config.latent * config.condition if reference else 0
     return 2 * rows * (style + times * per_time)

@@ -38,6 +38,7 @@ from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.transformer import BLOCK_FRAMES
 from loopmeter_engine.phase import LAG_SAMPLES, LEAD_SAMPLES
 from loopmeter_engine.score import Score
+from loopmeter_engine.sources import Knowledge, Splice
 
 _LOOP_START = BLOCK_SAMPLES + LEAD_SAMPLES  # In the vocoder's output.
 
@@ -78,11 +79,14 @@ class Renderer:
         seed: int,
         channels: int,
         sampling: Sampling,
+        knowledge: Knowledge | None = None,
     ) -> None:
         self.sampling, self.channels = sampling, channels
-        self.player = Player(network, score, text, sampling, seed, -BLOCK_FRAMES * FRAME_S)
+        self.player = Player(network, score, text, sampling, seed, -BLOCK_FRAMES * FRAME_S, knowledge)
         self.sounder = Sounder(autoencoder, channels, seed)
         self.geometry = Geometry(score.frames(SAMPLE_RATE_HZ), autoencoder.config.lookahead)
+        source = knowledge.source if knowledge is not None else None
+        self.splice = Splice(source, channels, self.player.device) if source is not None and source.keeps else None
 
     def initial_state(self) -> StreamState:
         return self.sounder.initial_state(self.player.init_memory())
@@ -101,6 +105,8 @@ class Renderer:
             sound, state = self._block(index + 1, state)
         begin = sum(self.geometry.chunk_frames[:index])
         sound = sound[:, : self.geometry.chunk_frames[index]]
+        if self.splice is not None:
+            return self.splice(begin, soft_clipped(sound)), state
         return soft_clipped(_joined(sound, state.join, self.geometry.frames - begin)), state
 
     def _block(self, number: int, state: StreamState) -> tuple[Tensor, StreamState]:

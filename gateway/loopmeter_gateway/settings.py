@@ -28,7 +28,7 @@ class Settings:
     lease_chunks: int = 4
     keep_alive_s: float = 10.0
     sweep_every_s: float = 1.0
-    body_bytes_max: int = 1_000_000
+    body_bytes_max: int = 7_000_000
     cache_bytes_max: int = 1 << 30
     live_pause_s: float = 1800.0
     ageing_s: float = 4.0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Sound = str | os.PathLike[str] | bytes | FinishedLoop
 Notes = str | os.PathLike[str] | bytes
 
-SOUND_BASE64_MAX = 900_000
+SOUND_BASE64_MAX = 6_000_000
 MIDI_BASE64_MAX = 400_000
 _FORMATS = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg"}
 _READ_BYTES_MAX = 256 * 2**20

@@ -106,8 +106,8 @@ class LoopRequest(BaseModel):
     negative_prompt: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")] | None = None
     lyrics: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
     language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] | None = None  # of the lyrics, as ISO 639 says it
-    source_audio_base64: Annotated[str, Field(max_length=900_000)] | None = None  # a WAV, FLAC or Ogg file
-    reference_audio_base64: Annotated[str, Field(max_length=900_000)] | None = None  # the same, for its timbre alone
+    source_audio_base64: Annotated[str, Field(max_length=6_000_000)] | None = None  # a WAV, FLAC or Ogg file
+    reference_audio_base64: Annotated[str, Field(max_length=6_000_000)] | None = None  # the same, for its timbre alone
     cover_strength: Annotated[float, Field(ge=0, le=1)] | None = None  # how closely it follows the source: 1 keeps it
     repaint_from_beat: Annotated[float, Field(ge=0)] | None = None
     repaint_to_beat: Annotated[float, Field(gt=0)] | None = None

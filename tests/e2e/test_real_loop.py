@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from tests.e2e.gateway_process import GatewayProcess
 
-from loopmeter import Loop, Loopmeter, LoopRequest
+from loopmeter import Loop, Loopmeter, LoopRequest, accompany_loop, continue_loop, repaint_loop, vary_loop
 
 TOKENS = 100_000
 REQUEST = LoopRequest(prompt="deep house with a warm bass", tempo_bpm=123.4, bars=2, key="Dm", quality="hifi", seed=5)
@@ -71,3 +71,20 @@ def test_the_same_request_again_is_the_same_bytes_and_another_seed_is_not(client
     assert again.id != loop.id
     assert again.pcm == loop.pcm
     assert other.pcm != loop.pcm
+
+
+def test_a_loop_is_repainted_continued_and_accompanied_at_its_quote(client: Loopmeter, loop: Loop) -> None:
+    requests = [
+        repaint_loop(loop, "a drum fill", from_beat=6, to_beat=8),
+        continue_loop(loop, bars=1),
+        accompany_loop(loop, "bright lead", layers=("lead",)),
+        vary_loop(loop, strength=0.7),
+    ]
+    quoted = [item.tokens for item in client.preview(requests)]
+
+    made = [client.loops.create(request) for request in requests]
+
+    assert [each.tokens_charged for each in made] == quoted
+    assert [each.frames for each in made] == [loop.frames, round(4 * 60 / 123.4 * 44_100), loop.frames, loop.frames]
+    before, after = (soundfile.read(io.BytesIO(each.wav))[0] for each in (loop, made[0]))
+    assert np.abs(before - after)[: round(6 * 60 / 123.4 * 44_100) - 1].max() < 1e-3

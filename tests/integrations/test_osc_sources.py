@@ -15,7 +15,7 @@ from tests.integrations.osc_peer import bridge_and_peer
 from tests.integrations.scripted_gateway import Answer, ScriptedGateway
 from tests.integrations.test_osc_bridge import asynchronous
 
-from loopmeter import LoopOrder
+from loopmeter import LoopOrder, _material
 from loopmeter_integrations.osc._addresses import BadArguments
 from loopmeter_integrations.osc._sources import MATERIALS, MIDI, SOURCE, Material
 
@@ -120,7 +120,8 @@ async def test_a_file_that_is_not_there_is_told_and_nothing_is_ordered(tmp_path:
 
 
 @asynchronous
-async def test_a_loop_too_long_for_a_request_is_sent_packed(tmp_path: Path) -> None:
+async def test_a_loop_too_long_for_a_request_is_sent_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_material, "SOUND_BASE64_MAX", 900_000)  # A limit that a short loop reaches.
     gateway = KeepingGateway()
     noise(tmp_path / "long.wav", 12, 0.01)
     async with bridge_and_peer(tmp_path, gateway) as (_, peer, _gateway):

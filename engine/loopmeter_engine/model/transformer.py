@@ -148,7 +148,11 @@ class Layer(nn.Module):
 
 
 class Conditioner(nn.Module):
-    """Score features (B, T, FRAME_CHANNELS) to (B, T, width), looking at frames around; and the global vector."""
+    """Score features (B, T, FRAME_CHANNELS) to (B, T, width), looking at frames around; and the global vector.
+
+    ``context`` says what is known of the sound itself (``context_features``): frames of it that are there already, and
+    other stems that sound along. ``reference`` takes the statistics of latents whose timbre and mix is wanted.
+    """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -161,21 +165,51 @@ class Conditioner(nn.Module):
         self.style = nn.Sequential(nn.Linear(GLOBAL_CHANNELS, 512), nn.SiLU(), nn.Linear(512, config.condition))
         self.text = nn.Sequential(nn.Linear(config.text, 256), nn.SiLU(), nn.Linear(256, config.condition))
         self.style_to_frames = nn.Linear(config.condition, width)
+        # Without a bias: all zeros is what it sees where nothing is known.
+        self.context = nn.Linear(2 * (config.latent + 1), width, bias=False)
+        self.reference = nn.Linear(2 * config.latent, config.condition, bias=False)
+        nn.init.zeros_(self.context.weight)
+        nn.init.zeros_(self.reference.weight)
 
-    def globals(self, style: Tensor, text: Tensor, keep_style: Tensor, keep_text: Tensor) -> Tensor:
-        """(B, GLOBAL_CHANNELS), (B, text), and which of them to show, (B,) of 0 or 1 -> (B, condition)."""
+    def globals(
+        self, style: Tensor, text: Tensor, keep_style: Tensor, keep_text: Tensor, reference: Tensor | None = None
+    ) -> Tensor:
+        """(B, GLOBAL_CHANNELS), (B, text), and which of them to show, (B,) of 0 or 1 -> (B, condition).
+
+        ``reference`` (B, 2 latent): ``latent_statistics``, zeros where there are none.
+        """
         known: Tensor = keep_style[:, None] * self.style(style) + keep_text[:, None] * self.text(text)
-        return known
+        return known if reference is None else known + self.reference(reference)
 
-    def forward(self, features: Tensor, known: Tensor) -> Tensor:
-        """``features`` must reach ``ahead`` frames beyond the wanted ones on both sides: (B, T + 2 ahead, .)."""
+    def forward(self, features: Tensor, known: Tensor, context: Tensor | None = None) -> Tensor:
+        """``features`` must reach ``ahead`` frames beyond the wanted ones on both sides: (B, T + 2 ahead, .).
+
+        ``context`` (B, T + 2 ahead, 2 (latent + 1)) or None where nothing is known.
+        """
         h = self.inp(features) + self.style_to_frames(known)[:, None]
+        if context is not None:
+            h = h + self.context(context)
         for conv, mix, norm in zip(self.convs, self.mixes, self.norms, strict=True):
             side = self.ahead // 2
             inner = conv(norm(h).transpose(1, 2)).transpose(1, 2)
             h = h[:, side:-side] + mix(F.silu(inner))
         out: Tensor = h
         return out
+
+
+def context_features(known: Tensor, is_known: Tensor, heard: Tensor, is_heard: Tensor) -> Tensor:
+    """Latents of the wanted sound as far as they are known, and of what sounds along: (B, T, 2 (latent + 1)).
+
+    ``known``, ``heard`` (B, T, latent) count where ``is_known``, ``is_heard`` (B, T) are 1.
+    """
+    parts = [part for latents, there in ((known, is_known), (heard, is_heard))
+             for part in (latents * there[..., None], there[..., None])]  # fmt: skip
+    return torch.cat(parts, -1)
+
+
+def latent_statistics(latents: Tensor) -> Tensor:
+    """Mean and deviation over time of (B, T, latent): (B, 2 latent)."""
+    return torch.cat([latents.mean(1), latents.std(1, correction=0)], -1)
 
 
 class Transformer(nn.Module):

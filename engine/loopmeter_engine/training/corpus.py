@@ -82,6 +82,8 @@ class Batch:
     features: Tensor | None  # (B, T + 2 margin, FRAME_CHANNELS)
     style: Tensor | None  # (B, GLOBAL_CHANNELS)
     text: Tensor | None  # (B, 384)
+    heard: Tensor | None = None  # (B, 2, samples): other layers of the same clips, silence where there are none
+    is_heard: Tensor | None = None  # (B,) bool
 
 
 class Corpus:
@@ -141,15 +143,18 @@ class Corpus:
                     )
                 )
 
-    def batch(self, size: int, frames: int, *, margin: int = 0, score_margin: int | None = None) -> Batch:
+    def batch(
+        self, size: int, frames: int, *, margin: int = 0, score_margin: int | None = None, heard_share: float = 0.0
+    ) -> Batch:
         """``size`` random crops of ``frames + 2 margin`` latent frames, anywhere in a loop, in any choice of layers.
 
-        With ``score_margin`` also the conditions of the inner ``frames``, ``score_margin`` more on both sides.
+        With ``score_margin`` also the conditions of the inner ``frames``, ``score_margin`` more on both sides. In
+        ``heard_share`` of those crops that leave layers out, these come as ``heard``.
         """
         picked = [self.clips[int(self.rng.integers(len(self.clips)))] for _ in range(size)]
         samples = (frames + 2 * margin) * FRAME_SAMPLES
         steps = torch.arange(samples, device=self.device)
-        pcm, actives, starts = [], [], []
+        pcm, actives, starts, heard = [], [], [], []
         for clip in picked:
             frames_in_loop = clip.stems.shape[-1]
             start = int(self.rng.integers(frames_in_loop))
@@ -162,6 +167,13 @@ class Corpus:
             rows = torch.tensor([present.index(index) for index in keep], device=self.device)
             chosen = clip.stems.index_select(0, rows).index_select(2, (start + steps) % frames_in_loop)
             pcm.append(chosen.float().sum(0))
+            others = [place for place, index in enumerate(present) if index not in keep]
+            if others and self.rng.random() < heard_share:
+                rows = torch.tensor(others, device=self.device)
+                along = clip.stems.index_select(0, rows).index_select(2, (start + steps) % frames_in_loop)
+                heard.append(along.float().sum(0))
+            else:
+                heard.append(torch.zeros_like(pcm[-1]))
             active = torch.zeros(len(LAYERS))
             active[keep] = 1
             actives.append(active)
@@ -183,7 +195,8 @@ class Corpus:
         )
         features = frame_features(events, begin, frames + 2 * score_margin)
         text = torch.stack([clip.text[int(self.rng.integers(len(clip.text)))] for clip in picked])
-        return Batch(stereo, features, style.float(), text)
+        along = torch.stack(heard) / 32768
+        return Batch(stereo, features, style.float(), text, along, along.abs().amax((1, 2)) > 0)
 
 
 def main() -> None:

@@ -13,18 +13,62 @@ import time
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from loopmeter_engine.conditioning import CLOCK_CHANNELS
 from loopmeter_engine.model.autoencoder import Autoencoder
 from loopmeter_engine.model.flow import flow_loss, interpolate, training_times
-from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
+from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer, context_features, latent_statistics
 from loopmeter_engine.text.encoder import TextEncoder
-from loopmeter_engine.training.corpus import Corpus
+from loopmeter_engine.training.corpus import Batch, Corpus
 from loopmeter_engine.training.run import Average, Budget, Log, learning_rate, load_checkpoint, save_checkpoint
 from loopmeter_engine.training.train_autoencoder import MARGIN
 
 FRAMES = 96  # 4.5 s: six blocks.
 CONTEXT_NOISE = 0.3  # Largest standard deviation of noise on the clean blocks.
 DROP_STYLE, DROP_TEXT = 0.1, 0.3
+HEARD_SHARE = 0.4  # Of the crops with layers left out: those are heard along.
+KNOWN_SHARE = 0.4  # Of the crops: some frames are known. In half of these the score of the known frames is not.
+REFERENCE_SHARE = 0.3  # Of the crops: their timbre is told by latents; the style then mostly not.
+
+
+def known_frames(batch: int, frames: int, device: torch.device) -> Tensor:
+    """(B, T) of 0 or 1: what comes before a place, after one, or all but a gap, as continuing and repainting want."""
+    places = torch.rand(batch, 2, 1, device=device).sort(1).values * frames
+    first, last = places[:, 0], places[:, 1]
+    at = torch.arange(frames, device=device)[None]
+    kind = torch.randint(3, (batch, 1), device=device)
+    before, after = at < first, at >= last
+    found = torch.where(kind == 0, before, torch.where(kind == 1, after, before | after))
+    return (found & (torch.rand(batch, 1, device=device) < KNOWN_SHARE)).float()
+
+
+def without_score(features: Tensor, is_known: Tensor) -> Tensor:
+    """Features (B, T, .) whose notes and hits are taken away, for half of the rows, where the sound is known."""
+    hidden = is_known * (torch.rand(len(is_known), 1, device=is_known.device) < 0.5)
+    shown = (1 - hidden)[..., None]
+    return torch.cat([features[..., :-CLOCK_CHANNELS] * shown, features[..., -CLOCK_CHANNELS:]], -1)
+
+
+def make_context(autoencoder: Autoencoder, batch: Batch, data: Tensor, ahead: int) -> tuple[Tensor, Tensor]:
+    """What is known of the sound, (B, T + 2 ahead, .), and which frames are, (B, T + 2 ahead)."""
+    assert batch.heard is not None and batch.is_heard is not None
+    heard = torch.zeros_like(data)
+    if bool(batch.is_heard.any()):
+        heard[batch.is_heard] = autoencoder.encode(batch.heard[batch.is_heard])[:, MARGIN:-MARGIN]
+    is_known = known_frames(len(data), data.shape[1], data.device)
+    is_heard = batch.is_heard.float()[:, None].expand(-1, data.shape[1])
+    context = context_features(data, is_known, heard, is_heard)
+    return F.pad(context, (0, 0, ahead, ahead)), F.pad(is_known, (ahead, ahead))
+
+
+def make_reference(data: Tensor) -> Tensor:
+    """Statistics of a third of each crop, (B, 2 latent); zeros for the crops without a reference."""
+    third = data.shape[1] // 3
+    start = int(torch.randint(data.shape[1] - third, ()))
+    told = torch.rand(len(data), 1, device=data.device) < REFERENCE_SHARE
+    return latent_statistics(data[:, start : start + third]) * told
 
 
 def main() -> None:
@@ -33,6 +77,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--autoencoder", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--init", type=Path, help="weights to begin from, perhaps without some later parts")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--clips", type=int, default=100_000, help="how many clips to keep on the device")
@@ -48,6 +93,11 @@ def main() -> None:
     while corpus.refresh() < 8:
         time.sleep(2)
     model = Transformer().to(device)
+    if args.init is not None:
+        begun = torch.load(args.init, map_location=device, weights_only=True)["model"]
+        missing, unexpected = model.load_state_dict(begun, strict=False)
+        assert not unexpected, unexpected
+        print(f"from {args.init}, new: {missing}", flush=True)
     decayed = [value for value in model.parameters() if value.ndim > 1]
     plain = [value for value in model.parameters() if value.ndim <= 1]
     optimiser = torch.optim.AdamW(
@@ -66,19 +116,22 @@ def main() -> None:
     while not budget.over:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(args.rate, step, budget.fraction)
-        batch = corpus.batch(args.batch, FRAMES, margin=MARGIN, score_margin=ahead)
+        batch = corpus.batch(args.batch, FRAMES, margin=MARGIN, score_margin=ahead, heard_share=HEARD_SHARE)
         assert batch.features is not None and batch.style is not None and batch.text is not None
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
             data = autoencoder.encode(batch.pcm)[:, MARGIN:-MARGIN]
+            context, is_known = make_context(autoencoder, batch, data, ahead)
+        features, reference = without_score(batch.features, is_known), make_reference(data)
         times = training_times((args.batch, FRAMES // BLOCK_FRAMES), device)
         noise = torch.randn_like(data)
         noisy = interpolate(data, noise, times.repeat_interleave(BLOCK_FRAMES, 1)[..., None])
         clean = data + CONTEXT_NOISE * torch.rand(args.batch, 1, 1, device=device) * torch.randn_like(data)
-        keep_style = (torch.rand(args.batch, device=device) >= DROP_STYLE).float()
+        drop_style = torch.where(reference.any(1), 0.7, DROP_STYLE)
+        keep_style = (torch.rand(args.batch, device=device) >= drop_style).float()
         keep_text = (torch.rand(args.batch, device=device) >= DROP_TEXT).float()
         with torch.autocast(device.type, torch.bfloat16):
-            known = model.conditioner.globals(batch.style, batch.text, keep_style, keep_text)
-            predicted = forward(clean, noisy, times, condition(batch.features, known), known)
+            known = model.conditioner.globals(batch.style, batch.text, keep_style, keep_text, reference)
+            predicted = forward(clean, noisy, times, condition(features, known, context), known)
         loss = flow_loss(predicted, data, noise)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it.

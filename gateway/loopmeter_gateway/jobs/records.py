@@ -18,7 +18,7 @@ from loopmeter_gateway.accounts.budgets import check_budgets
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.outbox import USAGE, cloud_event, put_event
-from loopmeter_gateway.money.quotes import Offer, redeem_quote
+from loopmeter_gateway.money.quotes import Offer, redeem_quote, shown
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import chunks, engine_states, jobs
 
@@ -84,7 +84,7 @@ class JobRecord:
             bits=offer.bits,
             tokens_quoted=offer.tokens,
             tokens_charged=self.tokens_charged,
-            request=offer.request,
+            request=shown(offer.request),
             created_at=from_ms(self.created_at_ms),
             quote_id=self.quote_id,
             finished_at=None if self.finished_at_ms is None else from_ms(self.finished_at_ms),

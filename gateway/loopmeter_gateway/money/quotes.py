@@ -159,8 +159,13 @@ def create_quote(
         channels=offer.channels,
         bits=offer.bits,
         price_book=offer.price_book,
-        request=offer.request,
+        request=shown(offer.request),
     )
+
+
+def shown(request: ResolvedRequest) -> ResolvedRequest:
+    """A request as it is answered: without the sound that came along, which may be megabytes."""
+    return request.model_copy(update={"source_audio_base64": None, "reference_audio_base64": None})
 
 
 def redeem_quote(
