@@ -18,10 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import EngineFailed, InvalidRequest
 from loopmeter_engine.engines.ace_step import AceStepEngine
-from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, ask, key_words
+from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, ask
 from loopmeter_engine.engines.ace_step.checkpoint import inspect_checkpoint, load_pipeline
-from loopmeter_engine.engines.ace_step.decoding import GAIN, decode, levelled
-from loopmeter_engine.engines.ace_step.memory import choose_mode
+from loopmeter_engine.engines.ace_step.decoding import decode
+from loopmeter_engine.engines.memory import choose_mode
+from loopmeter_engine.engines.windows import GAIN, levelled
+from loopmeter_engine.engines.words import key_words
 from loopmeter_engine.testing import EngineContract, make_all
 
 REQUEST = LoopRequest(prompt="dusty lo-fi drums", tempo_bpm=92.5, bars=1, key="Am", seed=7, steps=2)

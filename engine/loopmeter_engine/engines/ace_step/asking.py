@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import InvalidRequest
 from loopmeter_engine.engines.audio_in import decode_audio
+from loopmeter_engine.engines.words import key_words
 
 SAMPLE_RATE_HZ = 48_000
 LATENT_FRAMES = 1_920  # Frames of sound per latent frame: 40 ms.
@@ -21,9 +21,6 @@ STEPS_TURBO, STEPS_BASE = 8, 50
 GUIDANCE_BASE = 7.0
 SHIFT = 3.0
 INSTRUMENTAL = "[Instrumental]"
-
-_FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "Cb": "B", "Fb": "E"}
-_KEY = re.compile(r"^([A-Ga-g])([#b♯♭]?)\s*(m|min|minor|maj|major)?$")
 
 
 @dataclass(frozen=True)
@@ -85,16 +82,6 @@ def ask(request: LoopRequest, frames: int, *, is_turbo: bool) -> Asked:
         source=source,
         reference=reference,
     )
-
-
-def key_words(key: str) -> str:
-    """'Am' as the model says it: 'A minor'. Flats become sharps; nothing stays nothing."""
-    found = _KEY.match(key.strip())
-    if found is None:
-        return ""
-    note = found[1].upper() + found[2].replace("♯", "#").replace("♭", "b")
-    mode = "minor" if (found[3] or "").startswith("m") and not (found[3] or "").startswith("maj") else "major"
-    return f"{_FLATS.get(note, note)} {mode}"
 
 
 def _refuse_unknown(request: LoopRequest, is_turbo: bool) -> None:

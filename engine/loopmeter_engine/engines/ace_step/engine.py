@@ -25,11 +25,12 @@ from loopmeter_engine.contract import Chunk, EngineFailed, EngineInfo, InvalidRe
 from loopmeter_engine.engine import pcm_bytes
 from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, SAMPLE_RATE_HZ, Asked, ask
 from loopmeter_engine.engines.ace_step.checkpoint import find_checkpoint, inspect_checkpoint
-from loopmeter_engine.engines.ace_step.decoding import JOIN_FRAMES, MARGIN, decode, levelled, window_of
+from loopmeter_engine.engines.ace_step.decoding import JOIN_FRAMES, WINDOWS, decode
 from loopmeter_engine.engines.ace_step.flops import AceStepFlops
-from loopmeter_engine.engines.ace_step.memory import choose_mode, free_bytes
 from loopmeter_engine.engines.ace_step.pipeline import AceStepPipelineHost
-from loopmeter_engine.engines.ace_step.state import identity_of, open_state, seal
+from loopmeter_engine.engines.latent_state import identity_of, open_state, seal
+from loopmeter_engine.engines.memory import choose_mode, free_bytes
+from loopmeter_engine.engines.windows import levelled
 from loopmeter_engine.exact import check_lease, loop_frames, metronome, with_defaults
 
 NAME = "ace-step"
@@ -84,7 +85,7 @@ class AceStepEngine:
     def plan(self, request: LoopRequest) -> Plan:
         resolved, frames = self._resolve(request)
         hifi = resolved.quality == "hifi"
-        table = growing_chunks(frames)
+        table = WINDOWS.chunk_table(frames, CHUNK_LATENTS)
         return Plan(
             request=resolved,
             frames=frames,
@@ -132,7 +133,7 @@ class AceStepEngine:
                     state_after = identity  # The sound is made again, the same, where it is not kept any more.
                 else:
                     sound = self._decode(plan, latents, first, start, stop, total)
-                    low = window_of(stop, stop + 1, total)[0]
+                    low = WINDOWS.of(stop, stop + 1, total)[0]
                     latents, first = latents[low - first :], low
                     state_after = seal(identity, index + 1, first, latents, total)
             pcm = pcm_bytes(levelled(sound if plan.channels == 2 else sound.mean(0, keepdim=True)), plan.bits)
@@ -224,10 +225,10 @@ class AceStepEngine:
             return (denoising + self._flops.decoding(asked.latents), *[1] * (len(table) - 1))
         counts, start = [], 0
         for frames in table:
-            low, high = window_of(start, start + frames, asked.latents)
+            low, high = WINDOWS.of(start, start + frames, asked.latents)
             counts.append(self._flops.decoding(high - low))
             start += frames
-        low, high = window_of(start, start + min(JOIN_FRAMES, table[0]), asked.latents)
+        low, high = WINDOWS.of(start, start + min(JOIN_FRAMES, table[0]), asked.latents)
         counts[0] += denoising + self._flops.decoding(high - low)
         return tuple(counts)
 
@@ -235,7 +236,7 @@ class AceStepEngine:
         """Weights, and a decoder window where it is widest: in its last channels, in and out."""
         size = self._mode.dtype.itemsize
         weights = self._checkpoint.parameters * size
-        window = (CHUNK_LATENTS[-1] + 2 * MARGIN) * LATENT_FRAMES
+        window = (CHUNK_LATENTS[-1] + 2 * WINDOWS.margin) * LATENT_FRAMES
         return weights // (2 if self._mode.offload else 1) + 4 * window * 128 * size
 
     @functools.cached_property
@@ -266,11 +267,3 @@ class AceStepEngine:
         if self._checkpoint.is_turbo:
             why |= dict.fromkeys(("extract", "lego", "complete"), "it needs a base model, this is turbo")
         return why
-
-
-def growing_chunks(frames: int) -> tuple[int, ...]:
-    """Chunks as ``CHUNK_LATENTS`` says, its last number repeated; what is left at the end is the last chunk."""
-    sizes: list[int] = []
-    while (left := frames - sum(sizes)) > 0:
-        sizes.append(min(left, CHUNK_LATENTS[min(len(sizes), len(CHUNK_LATENTS) - 1)] * LATENT_FRAMES))
-    return tuple(sizes)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from loopmeter_engine.contract import EngineFailed
 from loopmeter_engine.engines.ace_step.asking import Asked
-from loopmeter_engine.engines.ace_step.checkpoint import Checkpoint, load_pipeline, quiet_libraries
-from loopmeter_engine.engines.ace_step.memory import MemoryMode
+from loopmeter_engine.engines.ace_step.checkpoint import Checkpoint, load_pipeline
+from loopmeter_engine.engines.libraries import quiet_libraries
+from loopmeter_engine.engines.memory import MemoryMode
 
 TEXT_TOKENS_MAX = 256
 LYRIC_TOKENS_MAX = 2048

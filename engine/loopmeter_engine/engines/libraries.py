@@ -1,0 +1,43 @@
+"""diffusers and transformers at arm's length: quiet, and run on shapes alone to know what a request will take."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from loopmeter_engine.engines.safetensors_check import CheckpointFault
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Other people's deprecations are not our users' business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def build_on_meta(part: str, name: str, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """The network ``name`` that is ``part`` of a checkpoint, of shapes alone: no memory, no values.
+
+    Raises:
+        CheckpointFault: ``make`` raises, which is the fault of the part's configuration.
+    """
+    with quiet_libraries(), torch.device("meta"):
+        try:
+            return make().eval()
+        # Whatever a configuration makes the library raise, it is the checkpoint's fault.
+        except Exception as error:
+            raise CheckpointFault(
+                f"{part}: expected the configuration of {name}, found one that fails: {error}"
+            ) from error
+
+
+def counted_flops(run: Callable[[], object]) -> int:
+    """Floating-point operations of ``run`` on the meta device, as ``FlopCounterMode`` counts the work itself."""
+    with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops())
