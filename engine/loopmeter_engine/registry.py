@@ -13,7 +13,7 @@ from loopmeter_engine.contract import Engine, EngineError
 from loopmeter_engine.guard import DEADLINE_S, guard
 
 GROUP = "loopmeter.engines"
-_EXTRAS = {"ace-step": "ace-step"}  # Ours that need more than [engine].
+_EXTRAS = frozenset({"ace-step", "musicgen", "stable-audio"})  # Ours that need an extra of their own name.
 
 
 class EngineEntry(NamedTuple):
@@ -93,9 +93,9 @@ def _entry(point: EntryPoint) -> EngineEntry:
 
 
 def _remedy(entry: EngineEntry, error: Exception) -> str:
-    package = (
-        f"loopmeter[{_EXTRAS.get(entry.name, 'engine')}]" if entry.distribution == "loopmeter" else entry.distribution
-    )
+    package = entry.distribution
+    if package == "loopmeter":
+        package = f"loopmeter[{entry.name if entry.name in _EXTRAS else 'engine'}]"
     if isinstance(error, ImportError):
         return f"install what it needs with: pip install '{package}'"
     return f"reinstall it with: pip install --force-reinstall '{package}'"

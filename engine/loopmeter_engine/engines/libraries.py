@@ -1,10 +1,11 @@
-"""diffusers and transformers at arm's length: quiet, and run on shapes alone to know what a request will take."""
+"""The libraries of other people's models at arm's length: nothing downloaded, nothing said, and run on shapes alone."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -14,10 +15,42 @@ from loopmeter_engine.engines.safetensors_check import CheckpointFault
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Other people's deprecations are not our users' business."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Other people's deprecations and progress bars are not our users' business."""
+    from transformers.utils import logging
+
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def find_folder(variable: str, hub_names: Sequence[str], what: str, environment: Mapping[str, str]) -> Path:
+    """The folder of ``what`` that the environment's ``variable`` names, else the first in the hub's local cache.
+
+    Raises:
+        CheckpointFault: there is neither. Nothing is downloaded.
+    """
+    if environment.get(variable):
+        return Path(environment[variable])
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    for name in hub_names:
+        try:
+            return Path(snapshot_download(name, local_files_only=True))
+        except (LocalEntryNotFoundError, FileNotFoundError):
+            continue
+    raise CheckpointFault(
+        f"expected the folder of {what} in {variable}, found none there and none in the hub's cache; "
+        f"fetch one, for example {hub_names[0]}"
+    )
 
 
 def build_on_meta(part: str, name: str, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
@@ -34,6 +67,18 @@ def build_on_meta(part: str, name: str, make: Callable[[], torch.nn.Module]) -> 
             raise CheckpointFault(
                 f"{part}: expected the configuration of {name}, found one that fails: {error}"
             ) from error
+
+
+def aligned(model: torch.nn.Module) -> torch.nn.Module:
+    """The same model, its weights in memory of its own.
+
+    As they are read, they lie in the mapped file at any address, and a kernel that goes by the address rounds the last
+    bit otherwise: the same file in another folder would play other bytes.
+    """
+    with torch.no_grad():
+        for tensor in [*model.parameters(), *model.buffers()]:
+            tensor.data = tensor.data.clone()
+    return model
 
 
 def counted_flops(run: Callable[[], object]) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopmeter import LoopRequest
+from loopmeter_engine.capabilities import refuse_fields
 from loopmeter_engine.contract import InvalidRequest
 from loopmeter_engine.engines.audio_in import decode_audio
 from loopmeter_engine.engines.words import key_words
@@ -85,9 +86,7 @@ def ask(request: LoopRequest, frames: int, *, is_turbo: bool) -> Asked:
 
 
 def _refuse_unknown(request: LoopRequest, is_turbo: bool) -> None:
-    for name in ("layers", "midi_base64", "solver"):
-        if getattr(request, name) is not None:
-            raise InvalidRequest(name, f"expected no {name}: ACE-Step does not know it, found one; leave it out")
+    refuse_fields(request, "ACE-Step", ("layers", "midi_base64", "solver"))
     if is_turbo and request.guidance is not None:
         raise InvalidRequest(
             "guidance",

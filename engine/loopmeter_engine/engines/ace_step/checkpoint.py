@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from loopmeter_engine.engines.libraries import build_on_meta, quiet_libraries
+from loopmeter_engine.engines.libraries import aligned, build_on_meta, find_folder, quiet_libraries
 from loopmeter_engine.engines.safetensors_check import (
     CheckpointFault,
     Shape,
@@ -66,21 +66,7 @@ def find_checkpoint(environment: Mapping[str, str] = os.environ) -> Path:
     Raises:
         CheckpointFault: there is neither.
     """
-    named = environment.get(DIRECTORY_VARIABLE)
-    if named:
-        return Path(named)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    for name in HUB_NAMES:
-        try:
-            return Path(snapshot_download(name, local_files_only=True))
-        except (LocalEntryNotFoundError, FileNotFoundError):
-            continue
-    raise CheckpointFault(
-        f"expected the folder of an ACE-Step 1.5 checkpoint in {DIRECTORY_VARIABLE}, found none there and none in the "
-        f"hub's cache; fetch one, for example {HUB_NAMES[0]}"
-    )
+    return find_folder(DIRECTORY_VARIABLE, HUB_NAMES, MODEL, environment)
 
 
 def inspect_checkpoint(folder: Path) -> Checkpoint:
@@ -134,10 +120,11 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
         for part, name in (NETWORKS | OPTIONAL_NETWORKS).items():
             if part not in checkpoint.missing:
                 network = getattr(diffusers, name, None) or getattr(modeling_ace_step, name)
-                parts[part] = network.from_pretrained(folder / part, **options).eval()
-        parts["text_encoder"] = transformers.Qwen3Model.from_pretrained(
+                parts[part] = aligned(network.from_pretrained(folder / part, **options).eval())
+        text_encoder = transformers.Qwen3Model.from_pretrained(
             folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=dtype
-        ).eval()
+        )
+        parts["text_encoder"] = aligned(text_encoder.eval())
         parts["tokenizer"] = transformers.AutoTokenizer.from_pretrained(
             folder / "tokenizer", local_files_only=True, trust_remote_code=False
         )

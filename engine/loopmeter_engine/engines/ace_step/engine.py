@@ -29,9 +29,10 @@ from loopmeter_engine.engines.ace_step.decoding import JOIN_FRAMES, WINDOWS, dec
 from loopmeter_engine.engines.ace_step.flops import AceStepFlops
 from loopmeter_engine.engines.ace_step.pipeline import AceStepPipelineHost
 from loopmeter_engine.engines.latent_state import identity_of, open_state, seal
-from loopmeter_engine.engines.memory import choose_mode, free_bytes
+from loopmeter_engine.engines.memory import choose_mode, device_name, free_bytes, peak_bytes
 from loopmeter_engine.engines.windows import levelled
-from loopmeter_engine.exact import check_lease, loop_frames, metronome, with_defaults
+from loopmeter_engine.engines.words import wished_score
+from loopmeter_engine.exact import check_lease, loop_frames, with_defaults
 
 NAME = "ace-step"
 DURATION_S_MAX = 300.0
@@ -73,7 +74,7 @@ class AceStepEngine:
         return EngineInfo(
             name=NAME,
             version=_VERSION,
-            fingerprint=f"{checkpoint.fingerprint} {self._mode} {libraries} {self._host.device_name}",
+            fingerprint=f"{checkpoint.fingerprint} {self._mode} {libraries} {device_name(self._device)}",
             sample_rate_hz=SAMPLE_RATE_HZ,
             capabilities=self._capabilities,
             duration_s_max=DURATION_S_MAX,
@@ -99,15 +100,7 @@ class AceStepEngine:
 
     def score(self, request: LoopRequest) -> ScoreSheet:
         resolved, _ = self._resolve(request)
-        summary: dict[str, object] = {
-            "tempo_bpm": resolved.tempo_bpm,
-            "bars": resolved.bars,
-            "beats_per_bar": resolved.beats_per_bar,
-            "key": resolved.key,
-            "task": resolved.task or "text2music",
-            "asked_only": True,  # The model takes tempo and key as wishes; what it plays, it does not say.
-        }
-        return ScoreSheet(midi=metronome(resolved), summary=summary)
+        return wished_score(resolved, task=resolved.task or "text2music")
 
     def lease(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
         plan = self.plan(request)
@@ -143,7 +136,7 @@ class AceStepEngine:
                 steps=self.asked(request).steps,
                 flops=flops[index],
                 device_seconds=seconds,
-                peak_memory_bytes=self._host.peak_memory_bytes(),
+                peak_memory_bytes=peak_bytes(self._device),
             )
             yield Chunk(index, pcm, stop - start, usage, state_after)
             began = time.perf_counter()  # The time between two chunks is the listener's.

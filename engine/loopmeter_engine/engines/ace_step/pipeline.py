@@ -6,7 +6,6 @@ The pipeline draws from torch's global generator when it encodes a source, so th
 from __future__ import annotations
 
 import functools
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,6 @@ class AceStepPipelineHost:
         self._device = device
         self._mode = mode
         self._adapters: dict[Path, str] = {}
-
-    @property
-    def device_name(self) -> str:
-        return torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else platform.machine()
 
     @functools.cached_property
     def pipeline(self) -> Any:
@@ -85,14 +80,6 @@ class AceStepPipelineHost:
         counts = [min(TEXT_TOKENS_MAX, len(self._tokenizer(text).input_ids)) for text, _ in texts]
         lyrics = min(LYRIC_TOKENS_MAX, len(self._tokenizer(texts[0][1]).input_ids))
         return counts[0], lyrics, counts[1] if len(counts) > 1 else 0
-
-    def peak_memory_bytes(self) -> int:
-        """Peak device memory; on the CPU the peak of the process, which is all that the system counts."""
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device)
-        import resource  # Absent on Windows.
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     @functools.cached_property
     def _tokenizer(self) -> Any:
