@@ -1,9 +1,11 @@
-"""What engines share that make latents first and sound window by window: chunks that grow, a gain that never moves."""
+"""Latents to sound window by window, equal to decoding the whole, at a gain that never moves.
+
+Pipelines scale a clip by the peak of the whole, which is what no stream can know.
+"""
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,9 +32,19 @@ class Windows(NamedTuple):
             table.append(min(left, sizes[min(len(table), len(sizes) - 1)] * self.latent_frames))
         return tuple(table)
 
-    def latents(self, frames: int) -> int:
-        """How many latent frames cover ``frames`` of sound."""
-        return math.ceil(frames / self.latent_frames)
+    def decode(self, vae: Any, latents: Tensor, first: int, start: int, stop: int, total: int) -> Tensor:
+        """Frames ``start .. stop - 1`` of the sound, (2, stop - start), float32 on the CPU, before any gain.
+
+        ``latents`` is (T, width), the latent frames from ``first`` on; ``total`` is how many there are in all. The
+        decoder sees no farther than ``margin``, so this equals decoding the whole.
+        """
+        low, high = self.of(start, stop, total)
+        assert first <= low and high - first <= latents.shape[0], "the latents do not reach as far as the window"
+        window = latents[low - first : high - first].T[None].to(device=vae.device, dtype=vae.dtype)
+        with torch.no_grad():
+            sound: Tensor = vae.decode(window).sample[0].float().cpu()
+        begin = start - low * self.latent_frames
+        return sound[:, begin : begin + stop - start]
 
 
 def levelled(sound: Tensor, gain: float = GAIN) -> Tensor:
