@@ -23,9 +23,10 @@ class EngineInfo:
     """What an engine is. ``fingerprint`` covers weights, number format, library and device.
 
     Two leases with equal request, state and fingerprint give equal bytes. ``weights`` says where they are, ``notes``
-    what an operator should know (a part that is missing, a mode that was chosen). ``commercial`` is whether the
-    licence lets the sound be sold. ``streams_at_once``: how many leases may run at the same time, each in a thread of
-    its own; an engine that shares anything between calls without a lock leaves it at 1.
+    what an operator should know (a part that is missing, a mode that was chosen). ``commercial`` is whether anybody
+    may sell the sound, ``output_rights`` says in words whose it is and what may be done with it. ``streams_at_once``:
+    how many leases may run at the same time, each in a thread of its own; an engine that shares anything between calls
+    without a lock leaves it at 1.
     """
 
     name: str
@@ -39,6 +40,7 @@ class EngineInfo:
     notes: tuple[str, ...] = ()
     commercial: bool = True
     streams_at_once: int = 1
+    output_rights: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
-"""The libraries of other people's models at arm's length: nothing downloaded, nothing said, and run on shapes alone."""
+"""The libraries of other people's models at arm's length: quiet, and run on shapes alone."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -29,28 +28,6 @@ def quiet_libraries() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def find_folder(variable: str, hub_names: Sequence[str], what: str, environment: Mapping[str, str]) -> Path:
-    """The folder of ``what`` that the environment's ``variable`` names, else the first in the hub's local cache.
-
-    Raises:
-        CheckpointFault: there is neither. Nothing is downloaded.
-    """
-    if environment.get(variable):
-        return Path(environment[variable])
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    for name in hub_names:
-        try:
-            return Path(snapshot_download(name, local_files_only=True))
-        except (LocalEntryNotFoundError, FileNotFoundError):
-            continue
-    raise CheckpointFault(
-        f"expected the folder of {what} in {variable}, found none there and none in the hub's cache; "
-        f"fetch one, for example {hub_names[0]}"
-    )
 
 
 def build_on_meta(part: str, name: str, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""Find an ACE-Step 1.5 checkpoint, say what is wrong with it, load it. Nothing is downloaded, unpickled or run from it.
+"""Say what is wrong with an ACE-Step 1.5 checkpoint, load it. Nothing is downloaded, unpickled or run from it.
 
 Every part is loaded as one fixed class of diffusers or transformers, whatever the checkpoint calls itself, after its
 tensors were compared with what its own configuration asks for (``safetensors_check.py``).
@@ -7,7 +7,6 @@ tensors were compared with what its own configuration asks for (``safetensors_ch
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 
 import torch
 
-from loopmeter_engine.engines.libraries import aligned, build_on_meta, find_folder, quiet_libraries
+from loopmeter_engine.engines.libraries import aligned, build_on_meta, quiet_libraries
+from loopmeter_engine.engines.opening import ACE_STEP
 from loopmeter_engine.engines.safetensors_check import (
     CheckpointFault,
     Shape,
@@ -27,12 +27,7 @@ from loopmeter_engine.engines.safetensors_check import (
     refuse_pickles,
 )
 
-MODEL = "an ACE-Step 1.5 checkpoint"
-DIRECTORY_VARIABLE = "LOOPMETER_ACE_STEP_DIR"
-HUB_NAMES = (  # Conversions to diffusers' layout by the model's authors.
-    "ACE-Step/acestep-v15-xl-turbo-diffusers",
-    "ACE-Step/acestep-v15-xl-base-diffusers",
-)
+MODEL = ACE_STEP.what
 NETWORKS = {
     "transformer": "AceStepTransformer1DModel",
     "condition_encoder": "AceStepConditionEncoder",
@@ -58,15 +53,6 @@ class Checkpoint:
     def loras(self) -> Mapping[str, Path]:
         """LoRAs by name: the safetensors files in its folder ``loras``."""
         return {path.stem: path for path in sorted((self.folder / "loras").glob("*.safetensors"))}
-
-
-def find_checkpoint(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder that ``LOOPMETER_ACE_STEP_DIR`` names, else the first known model in the hub's local cache.
-
-    Raises:
-        CheckpointFault: there is neither.
-    """
-    return find_folder(DIRECTORY_VARIABLE, HUB_NAMES, MODEL, environment)
 
 
 def inspect_checkpoint(folder: Path) -> Checkpoint:

@@ -18,10 +18,11 @@ from loopmeter import LoopRequest
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import EngineInfo, InvalidRequest, Plan, ScoreSheet
 from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, SAMPLE_RATE_HZ, Asked, ask
-from loopmeter_engine.engines.ace_step.checkpoint import find_checkpoint, inspect_checkpoint
+from loopmeter_engine.engines.ace_step.checkpoint import inspect_checkpoint
 from loopmeter_engine.engines.ace_step.flops import AceStepFlops
 from loopmeter_engine.engines.ace_step.pipeline import AceStepPipelineHost
 from loopmeter_engine.engines.memory import choose_mode, device_name, free_bytes
+from loopmeter_engine.engines.opening import ACE_STEP, find_weights
 from loopmeter_engine.engines.windowed import WindowedEngine
 from loopmeter_engine.engines.windows import Windows
 from loopmeter_engine.engines.words import wished_score
@@ -46,7 +47,7 @@ class AceStepEngine(WindowedEngine):
     """
 
     def __init__(self, folder: Path | None = None, device: str | None = None) -> None:
-        self._checkpoint = inspect_checkpoint(folder or find_checkpoint())
+        self._checkpoint = inspect_checkpoint(folder or find_weights(ACE_STEP))
         target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         super().__init__(WINDOWS, CHUNK_LATENTS, SAMPLE_RATE_HZ, target)
         free = free_bytes(target)
@@ -65,6 +66,7 @@ class AceStepEngine(WindowedEngine):
             capabilities=self._capabilities,
             duration_s_max=DURATION_S_MAX,
             licence="MIT",
+            output_rights="yours, to use and to sell",
             weights=str(checkpoint.folder),
             notes=(f"{'turbo' if checkpoint.is_turbo else 'base or SFT'}, {self._mode}", *lacking),
         )

@@ -1,17 +1,15 @@
-"""Find a MusicGen checkpoint, say what is wrong with it, load it. Nothing is downloaded, unpickled or run from it."""
+"""Say what is wrong with a MusicGen checkpoint, load it. Nothing is downloaded, unpickled or run from it."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from loopmeter_engine.engines.libraries import aligned, build_on_meta, find_folder, quiet_libraries
+from loopmeter_engine.engines.libraries import aligned, build_on_meta, quiet_libraries
 from loopmeter_engine.engines.safetensors_check import (
     CheckpointFault,
     compare_shapes,
@@ -21,8 +19,6 @@ from loopmeter_engine.engines.safetensors_check import (
     refuse_pickles,
 )
 
-DIRECTORY_VARIABLE = "LOOPMETER_MUSICGEN_DIR"
-HUB_NAMES = ("facebook/musicgen-small", "facebook/musicgen-medium", "facebook/musicgen-large")
 # Weight normalisation was two tensors of other names when the models were published.
 _RENAMED = (("weight_g", "parametrizations.weight.original0"), ("weight_v", "parametrizations.weight.original1"))
 
@@ -35,15 +31,6 @@ class Checkpoint:
     model: Any
     parameters: int
     fingerprint: str
-
-
-def find_checkpoint(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder that ``LOOPMETER_MUSICGEN_DIR`` names, else the smallest model in the hub's local cache.
-
-    Raises:
-        CheckpointFault: there is neither.
-    """
-    return find_folder(DIRECTORY_VARIABLE, HUB_NAMES, "a MusicGen checkpoint", environment)
 
 
 def inspect_checkpoint(folder: Path) -> Checkpoint:

@@ -24,11 +24,12 @@ from loopmeter_engine.contract import Chunk, EngineInfo, Plan, ScoreSheet, Usage
 from loopmeter_engine.engine import pcm_bytes
 from loopmeter_engine.engines.latent_state import identity_of
 from loopmeter_engine.engines.memory import choose_mode, device_name, free_bytes, peak_bytes
-from loopmeter_engine.engines.musicgen.checkpoint import find_checkpoint, inspect_checkpoint, load_model, load_tokenizer
+from loopmeter_engine.engines.musicgen.checkpoint import inspect_checkpoint, load_model, load_tokenizer
 from loopmeter_engine.engines.musicgen.codec import Layout, PieceDecoder
 from loopmeter_engine.engines.musicgen.flops import MusicGenFlops
 from loopmeter_engine.engines.musicgen.state import open_state, seal
 from loopmeter_engine.engines.musicgen.tokens import Decoding, steps_for
+from loopmeter_engine.engines.opening import MUSICGEN, find_weights
 from loopmeter_engine.engines.windows import Windows, levelled
 from loopmeter_engine.engines.words import wished_score, worded
 from loopmeter_engine.exact import check_lease, loop_frames, with_defaults
@@ -54,7 +55,7 @@ class MusicGenEngine:
     """
 
     def __init__(self, folder: Path | None = None, device: str | None = None) -> None:
-        self._checkpoint = inspect_checkpoint(folder or find_checkpoint())
+        self._checkpoint = inspect_checkpoint(folder or find_weights(MUSICGEN))
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         parameters = self._checkpoint.parameters
         self._mode = choose_mode(self._device.type, free_bytes(self._device), parameters, parameters)
@@ -77,6 +78,7 @@ class MusicGenEngine:
             weights=str(self._checkpoint.folder),
             notes=(str(self._mode), "mono: hifi has the same sound on both sides"),
             commercial=False,
+            output_rights="not to be sold: the weights are for non-commercial use alone",
         )
 
     def plan(self, request: LoopRequest) -> Plan:

@@ -1,6 +1,6 @@
 """Stable Audio 3 behind the engine contract, through diffusers.
 
-Reading order: ``checkpoint.py`` finds and checks the weights, ``asking.py`` turns a request into what the pipelines are
+Reading order: ``checkpoint.py`` checks the weights, ``asking.py`` turns a request into what the pipelines are
 asked, ``flops.py`` predicts, ``engine.py`` puts them together over ``windowed.py``.
 """
 

@@ -1,4 +1,4 @@
-"""Find a Stable Audio 3 checkpoint, say what is wrong with it, load it. Nothing is downloaded or unpickled.
+"""Say what is wrong with a Stable Audio 3 checkpoint, load it. Nothing is downloaded or unpickled.
 
 Every part is loaded as one fixed class of diffusers or transformers, whatever the checkpoint calls itself, after its
 tensors were compared with what its own configuration asks for (``safetensors_check.py``).
@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any
 
 import torch
 
-from loopmeter_engine.engines.libraries import aligned, build_on_meta, find_folder, quiet_libraries
+from loopmeter_engine.engines.libraries import aligned, build_on_meta, quiet_libraries
+from loopmeter_engine.engines.opening import STABLE_AUDIO
 from loopmeter_engine.engines.safetensors_check import (
     CheckpointFault,
     compare_shapes,
@@ -28,9 +28,7 @@ from loopmeter_engine.engines.safetensors_check import (
     refuse_pickles,
 )
 
-MODEL = "a Stable Audio 3 checkpoint"
-DIRECTORY_VARIABLE = "LOOPMETER_STABLE_AUDIO_DIR"
-HUB_NAMES = ("stabilityai/stable-audio-3-small", "stabilityai/stable-audio-3-medium")
+MODEL = STABLE_AUDIO.what
 NETWORKS = {
     "transformer": "StableAudio3DiTModel",
     "vae": "AutoencoderSAME",
@@ -48,15 +46,6 @@ class Checkpoint:
     parameters: int
     largest_part: int
     fingerprint: str
-
-
-def find_checkpoint(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder that ``LOOPMETER_STABLE_AUDIO_DIR`` names, else the first known model in the hub's local cache.
-
-    Raises:
-        CheckpointFault: there is neither.
-    """
-    return find_folder(DIRECTORY_VARIABLE, HUB_NAMES, MODEL, environment)
 
 
 def inspect_checkpoint(folder: Path) -> Checkpoint:

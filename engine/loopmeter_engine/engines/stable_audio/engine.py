@@ -19,8 +19,9 @@ from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import EngineFailed, EngineInfo, Plan, ScoreSheet
 from loopmeter_engine.engines.libraries import quiet_libraries
 from loopmeter_engine.engines.memory import choose_mode, device_name, free_bytes
+from loopmeter_engine.engines.opening import STABLE_AUDIO, find_weights
 from loopmeter_engine.engines.stable_audio.asking import Asked, ask
-from loopmeter_engine.engines.stable_audio.checkpoint import find_checkpoint, inspect_checkpoint, load_pipeline
+from loopmeter_engine.engines.stable_audio.checkpoint import inspect_checkpoint, load_pipeline
 from loopmeter_engine.engines.stable_audio.flops import StableAudioFlops
 from loopmeter_engine.engines.windowed import WindowedEngine
 from loopmeter_engine.engines.windows import Windows
@@ -45,7 +46,7 @@ class StableAudioEngine(WindowedEngine):
     """
 
     def __init__(self, folder: Path | None = None, device: str | None = None) -> None:
-        self._checkpoint = inspect_checkpoint(folder or find_checkpoint())
+        self._checkpoint = inspect_checkpoint(folder or find_weights(STABLE_AUDIO))
         target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         vae = self._checkpoint.parts["vae"]
         # Each layer of the decoder sees so many latent frames to each side.
@@ -69,7 +70,8 @@ class StableAudioEngine(WindowedEngine):
             licence="Stability AI Community License",
             weights=str(self._checkpoint.folder),
             notes=(f"{'distilled' if self._checkpoint.distilled else 'base'}, {self._mode}",),
-            commercial=False,
+            commercial=False,  # Not by anybody: name it in a plan where the licence lets you.
+            output_rights="yours; to be sold below 1 M US$ of yearly revenue, above with a licence of Stability AI",
         )
 
     def plan(self, request: LoopRequest) -> Plan:
