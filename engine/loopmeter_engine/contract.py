@@ -49,6 +49,8 @@ class Plan:
 
     ``request`` is the request with nothing left open (tempo, bars and key filled in). ``chunk_frames[k]`` is the
     length of chunk k; the sum is ``frames``. PCM is interleaved little-endian, ``channels`` x ``bits`` per frame.
+    ``first_chunk_flops`` is the part of ``flops`` that the first sound waits for; 0 where the engine does not tell.
+    Over what the device computes in a second, it is the wait, and ``flops`` over the rest of them the rate.
     """
 
     request: LoopRequest
@@ -59,6 +61,7 @@ class Plan:
     chunk_frames: tuple[int, ...]
     flops: int
     peak_memory_bytes: int
+    first_chunk_flops: int = 0
 
 
 @dataclass(frozen=True, slots=True)

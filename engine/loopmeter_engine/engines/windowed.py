@@ -82,6 +82,7 @@ class WindowedEngine(ABC):
         hifi = resolved.quality == "hifi"
         frames = loop_frames(resolved, self._rate)
         table = self._windows.chunk_table(frames, self._sizes)
+        work = self._work(resolved, table)
         return Plan(
             request=resolved,
             frames=frames,
@@ -89,8 +90,9 @@ class WindowedEngine(ABC):
             channels=2 if hifi else 1,
             bits=24 if hifi else 16,
             chunk_frames=table,
-            flops=sum(self._work(resolved, table)),
+            flops=sum(work),
             peak_memory_bytes=memory_bytes,
+            first_chunk_flops=work[0],
         )
 
     def made_frames(self, resolved: LoopRequest) -> int:

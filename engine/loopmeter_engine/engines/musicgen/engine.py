@@ -88,6 +88,7 @@ class MusicGenEngine:
         hifi = resolved.quality == "hifi"
         frames = loop_frames(resolved, self._rate)
         table = Windows(self._config.audio_encoder.hop_length, margin=0).chunk_table(frames, CHUNK_CODES)
+        work = self._work(resolved, table)
         return Plan(
             request=resolved,
             frames=frames,
@@ -95,8 +96,9 @@ class MusicGenEngine:
             channels=2 if hifi else 1,
             bits=24 if hifi else 16,
             chunk_frames=table,
-            flops=sum(self._work(resolved, table)),
+            flops=sum(work),
             peak_memory_bytes=self._memory_bytes(frames),
+            first_chunk_flops=work[0],
         )
 
     def score(self, request: LoopRequest) -> ScoreSheet:
