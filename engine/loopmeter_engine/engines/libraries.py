@@ -10,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from loopmeter_engine.engines.safetensors_check import CheckpointFault
+from loopmeter_engine.stopping import check_wanted
 
 
 @contextmanager
@@ -44,6 +45,12 @@ def build_on_meta(part: str, name: str, make: Callable[[], torch.nn.Module]) -> 
             raise CheckpointFault(
                 f"{part}: expected the configuration of {name}, found one that fails: {error}"
             ) from error
+
+
+def between_steps(*_: object) -> dict[str, object]:
+    """What a pipeline of diffusers calls after each step: stops it when nobody wants the lease any more."""
+    check_wanted()
+    return {}
 
 
 def aligned(model: torch.nn.Module) -> torch.nn.Module:

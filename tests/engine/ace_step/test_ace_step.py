@@ -24,6 +24,7 @@ from loopmeter_engine.engines.ace_step.engine import WINDOWS
 from loopmeter_engine.engines.memory import choose_mode
 from loopmeter_engine.engines.windows import GAIN, levelled
 from loopmeter_engine.engines.words import key_words
+from loopmeter_engine.stopping import LeaseStopped, stop_when
 from loopmeter_engine.testing import EngineContract, make_all
 
 REQUEST = LoopRequest(prompt="dusty lo-fi drums", tempo_bpm=92.5, bars=1, key="Am", seed=7, steps=2)
@@ -242,3 +243,17 @@ def test_sound_that_comes_in_is_bounded(ace_step: AceStepEngine) -> None:
     header_only = base64.b64encode(b"RIFF\0\0\0\0WAVE").decode()
     with pytest.raises(InvalidRequest, match="expected a WAV, FLAC or Ogg file in base64"):
         ace_step.plan(REQUEST.model_copy(update={"task": "cover", "source_audio_base64": header_only}))
+
+
+def test_a_lease_that_nobody_wants_stops_between_two_steps(ace_step: AceStepEngine) -> None:
+    asked: list[bool] = []
+
+    def unwanted() -> bool:
+        asked.append(len(asked) == 1)
+        return asked[-1]
+
+    request = REQUEST.model_copy(update={"seed": 404})
+    with stop_when(unwanted), pytest.raises(LeaseStopped):
+        next(ace_step.lease(request, 0, 1, None))
+    assert asked == [False, True]
+    assert make_all(ace_step, request)[0].frames > 0

@@ -22,6 +22,7 @@ from loopmeter_engine.engines.musicgen.checkpoint import inspect_checkpoint
 from loopmeter_engine.engines.musicgen.codec import Layout, PieceDecoder
 from loopmeter_engine.engines.musicgen.tokens import Decoding
 from loopmeter_engine.engines.safetensors_check import CheckpointFault
+from loopmeter_engine.stopping import LeaseStopped, stop_when
 from loopmeter_engine.testing import EngineContract, make_all
 
 REQUEST = LoopRequest(prompt="dusty lo-fi drums", tempo_bpm=150, bars=1, key="Am", seed=7)  # 1.6 s, three chunks.
@@ -186,3 +187,17 @@ def test_weights_under_their_older_names_are_the_same(checkpoint: Path, tmp_path
     engine = MusicGenEngine(tmp_path / "copy", device="cpu")
     first = next(engine.lease(REQUEST, 0, 1, None))
     assert first.pcm == next(MusicGenEngine(checkpoint, device="cpu").lease(REQUEST, 0, 1, None)).pcm
+
+
+def test_a_lease_that_nobody_wants_stops_between_two_steps(musicgen: MusicGenEngine) -> None:
+    asked: list[bool] = []
+
+    def unwanted() -> bool:
+        asked.append(len(asked) == 1)
+        return asked[-1]
+
+    request = REQUEST.model_copy(update={"seed": 404})
+    with stop_when(unwanted), pytest.raises(LeaseStopped):
+        next(musicgen.lease(request, 0, 1, None))
+    assert asked == [False, True]
+    assert make_all(musicgen, request)[0].frames > 0

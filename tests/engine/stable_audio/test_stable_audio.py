@@ -21,6 +21,7 @@ from loopmeter_engine.contract import InvalidRequest
 from loopmeter_engine.engines.safetensors_check import CheckpointFault
 from loopmeter_engine.engines.stable_audio import StableAudioEngine
 from loopmeter_engine.engines.stable_audio.checkpoint import inspect_checkpoint, load_pipeline
+from loopmeter_engine.stopping import LeaseStopped, stop_when
 from loopmeter_engine.testing import EngineContract, make_all
 
 REQUEST = LoopRequest(prompt="dusty lo-fi drums", tempo_bpm=120, bars=1, key="Am", seed=7, steps=2)
@@ -176,3 +177,17 @@ def test_a_checkpoint_that_is_not_whole_is_refused_by_name(
     harm(tmp_path / "copy")
     with pytest.raises(CheckpointFault, match=said):
         inspect_checkpoint(tmp_path / "copy")
+
+
+def test_a_lease_that_nobody_wants_stops_between_two_steps(stable_audio: StableAudioEngine) -> None:
+    asked: list[bool] = []
+
+    def unwanted() -> bool:
+        asked.append(len(asked) == 1)
+        return asked[-1]
+
+    request = REQUEST.model_copy(update={"seed": 404})
+    with stop_when(unwanted), pytest.raises(LeaseStopped):
+        next(stable_audio.lease(request, 0, 1, None))
+    assert asked == [False, True]
+    assert make_all(stable_audio, request)[0].frames > 0

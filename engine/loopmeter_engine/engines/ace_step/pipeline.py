@@ -15,7 +15,7 @@ from torch import Tensor
 from loopmeter_engine.contract import EngineFailed
 from loopmeter_engine.engines.ace_step.asking import Asked
 from loopmeter_engine.engines.ace_step.checkpoint import Checkpoint, load_pipeline
-from loopmeter_engine.engines.libraries import quiet_libraries
+from loopmeter_engine.engines.libraries import between_steps, quiet_libraries
 from loopmeter_engine.engines.memory import MemoryMode
 
 TEXT_TOKENS_MAX = 256
@@ -60,6 +60,7 @@ class AceStepPipelineHost:
                     reference_audio=None if asked.reference is None else torch.from_numpy(asked.reference),
                     generator=torch.Generator("cpu").manual_seed(seed),
                     output_type="latent",
+                    callback_on_step_end=between_steps,
                 ).audios[0]
                 latents = made.float().cpu()
                 if asked.repainted is not None:

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from loopmeter_engine.stopping import check_wanted
+
 TOP_K = 250
 
 
@@ -44,8 +46,9 @@ class Decoding:
         return 2 if self._guidance > 1.0 else 1
 
     def codes(self, frames: int) -> Tensor:
-        """(codebooks, frames): the first ``frames`` of them, made as far as need be."""
+        """(codebooks, frames): the first ``frames`` of them, made as far as need be. Stops between two steps."""
         while self._fed < steps_for(frames, self._books):
+            check_wanted()
             self._step()
         return self._codes[:, :frames]
 

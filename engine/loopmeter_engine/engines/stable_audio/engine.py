@@ -17,7 +17,7 @@ from torch import Tensor
 from loopmeter import LoopRequest
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import EngineFailed, EngineInfo, Plan, ScoreSheet
-from loopmeter_engine.engines.libraries import quiet_libraries
+from loopmeter_engine.engines.libraries import between_steps, quiet_libraries
 from loopmeter_engine.engines.memory import choose_mode, device_name, free_bytes
 from loopmeter_engine.engines.opening import STABLE_AUDIO, find_weights
 from loopmeter_engine.engines.stable_audio.asking import Asked, ask
@@ -97,6 +97,7 @@ class StableAudioEngine(WindowedEngine):
                     num_inference_steps=asked.steps,
                     generator=torch.Generator("cpu").manual_seed(seed),
                     output_type="latent",
+                    callback_on_step_end=between_steps,
                 ).audios[0]
                 latents = made.T.float().cpu()
                 if asked.repainted is not None:
