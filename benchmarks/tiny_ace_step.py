@@ -74,12 +74,12 @@ def save_tiny(folder: Path, *, turbo: bool = False, seed: int = 0, width: int = 
                 max_position_embeddings=4096,
             )
         ).save_pretrained(folder / "text_encoder")
-    _tokenizer().save_pretrained(folder / "tokenizer")
+    byte_tokenizer().save_pretrained(folder / "tokenizer")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "AceStepPipeline"}))
     return folder
 
 
-def _tokenizer() -> Any:
+def byte_tokenizer() -> Any:
     """Bytes as tokens."""
     import tokenizers
     import transformers

@@ -6,7 +6,7 @@ engine calls ``refuse_unsupported`` at the head of ``plan``, so that nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import InvalidRequest
@@ -56,3 +56,14 @@ def refuse_unsupported(
                 f"expected an engine that can do {' or '.join(lacking)}, found {engine_name!r}, which cannot{reasons}; "
                 "leave the field out or ask for another model",
             )
+
+
+def refuse_fields(request: LoopRequest, model: str, fields: Iterable[str]) -> None:
+    """Refuse ``fields`` of a request that ``model`` would not hear.
+
+    Raises:
+        InvalidRequest: naming the first that is set.
+    """
+    for name in fields:
+        if getattr(request, name) is not None:
+            raise InvalidRequest(name, f"expected no {name}: {model} does not know it, found one; leave it out")

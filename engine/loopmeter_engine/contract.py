@@ -23,9 +23,10 @@ class EngineInfo:
     """What an engine is. ``fingerprint`` covers weights, number format, library and device.
 
     Two leases with equal request, state and fingerprint give equal bytes. ``weights`` says where they are, ``notes``
-    what an operator should know (a part that is missing, a mode that was chosen). ``commercial`` is whether the
-    licence lets the sound be sold. ``streams_at_once``: how many leases may run at the same time, each in a thread of
-    its own; an engine that shares anything between calls without a lock leaves it at 1.
+    what an operator should know (a part that is missing, a mode that was chosen). ``commercial`` is whether anybody
+    may sell the sound, ``output_rights`` says in words whose it is and what may be done with it. ``streams_at_once``:
+    how many leases may run at the same time, each in a thread of its own; an engine that shares anything between calls
+    without a lock leaves it at 1.
     """
 
     name: str
@@ -39,6 +40,7 @@ class EngineInfo:
     notes: tuple[str, ...] = ()
     commercial: bool = True
     streams_at_once: int = 1
+    output_rights: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Plan:
 
     ``request`` is the request with nothing left open (tempo, bars and key filled in). ``chunk_frames[k]`` is the
     length of chunk k; the sum is ``frames``. PCM is interleaved little-endian, ``channels`` x ``bits`` per frame.
+    ``first_chunk_flops`` is the part of ``flops`` that the first sound waits for; 0 where the engine does not tell.
+    Over what the device computes in a second, it is the wait, and ``flops`` over the rest of them the rate.
     """
 
     request: LoopRequest
@@ -57,6 +61,7 @@ class Plan:
     chunk_frames: tuple[int, ...]
     flops: int
     peak_memory_bytes: int
+    first_chunk_flops: int = 0
 
 
 @dataclass(frozen=True, slots=True)

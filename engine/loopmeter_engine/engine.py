@@ -108,6 +108,7 @@ class LoopmeterEngine:
             licence="Apache-2.0",
             weights=str(self._weights),
             streams_at_once=STREAMS_AT_ONCE,
+            output_rights="yours, to use and to sell",
         )
 
     @property

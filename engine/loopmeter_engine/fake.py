@@ -79,6 +79,7 @@ class FakeEngine:
             duration_s_max=DURATION_S_MAX,
             licence="Apache-2.0",
             streams_at_once=self._streams_at_once,
+            output_rights="yours, to use and to sell",
         )
 
     def plan(self, request: LoopRequest) -> Plan:

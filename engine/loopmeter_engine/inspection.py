@@ -31,6 +31,7 @@ class EngineDescription:
     engine_version: str = ""
     licence: str = ""
     commercial: bool | None = None
+    output_rights: str = ""
     sample_rate_hz: int | None = None
     duration_s_max: float | None = None
     capabilities: tuple[str, ...] = ()
@@ -82,6 +83,7 @@ def _answer(name: str) -> dict[str, object]:
         "engine_version": info.version,
         "licence": info.licence,
         "commercial": info.commercial,
+        "output_rights": info.output_rights,
         "sample_rate_hz": info.sample_rate_hz,
         "duration_s_max": info.duration_s_max,
         "capabilities": sorted(info.capabilities),

@@ -13,7 +13,7 @@ from loopmeter_engine.contract import Engine, EngineError
 from loopmeter_engine.guard import DEADLINE_S, guard
 
 GROUP = "loopmeter.engines"
-_EXTRAS = {"ace-step": "ace-step"}  # Ours that need more than [engine].
+_EXTRAS = frozenset({"ace-step", "musicgen", "stable-audio"})  # Ours that need an extra of their own name.
 
 
 class EngineEntry(NamedTuple):
@@ -43,6 +43,10 @@ def load_engine(name: str) -> Engine:
     entry, point = _find(name)
     try:
         engine: Engine = point.load()()
+    except EngineError as error:  # Its own word, which says what to do.
+        raise EngineUnavailable(
+            f"engine {name!r} of {entry.distribution} {entry.version} cannot run: {error}"
+        ) from error
     # Whatever a plug-in raises while it starts, the operator needs the name of its package first.
     except Exception as error:
         raise EngineUnavailable(
@@ -63,9 +67,9 @@ def open_engine(name: str, deadline_s: float = DEADLINE_S) -> Engine:
         EngineFailed: it loaded, but cannot say what it is.
     """
     if name.startswith(("http://", "https://")):
-        from loopmeter_engine.remote.client import RemoteEngine
+        from loopmeter_engine.remote.client import remote_engine
 
-        return RemoteEngine(name, os.environ.get("LOOPMETER_ENGINE_TOKEN") or None, deadline_s=deadline_s)
+        return remote_engine(name, os.environ.get("LOOPMETER_ENGINE_TOKEN") or None, deadline_s=deadline_s)
     engine = load_engine(name)
     entry, _ = _find(name)
     return guard(engine, name, f"{entry.distribution} {entry.version}", deadline_s)
@@ -93,9 +97,9 @@ def _entry(point: EntryPoint) -> EngineEntry:
 
 
 def _remedy(entry: EngineEntry, error: Exception) -> str:
-    package = (
-        f"loopmeter[{_EXTRAS.get(entry.name, 'engine')}]" if entry.distribution == "loopmeter" else entry.distribution
-    )
+    package = entry.distribution
+    if package == "loopmeter":
+        package = f"loopmeter[{entry.name if entry.name in _EXTRAS else 'engine'}]"
     if isinstance(error, ImportError):
         return f"install what it needs with: pip install '{package}'"
     return f"reinstall it with: pip install --force-reinstall '{package}'"

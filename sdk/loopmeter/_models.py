@@ -298,6 +298,8 @@ class ModelInfo(_Answer):
     duration_s_max: float
     capabilities: tuple[str, ...] = ()
     licence: str = ""
+    output_rights: str = ""  # in words: whose the sound is and what may be done with it
+    price_book: str = ""  # by which this key pays for it
     plans: tuple[str, ...] = ()  # those that include it
     included: bool = True  # in the plan of this key
 

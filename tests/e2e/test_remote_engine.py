@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from loopmeter import Loopmeter
+from loopmeter import ChunkReceived, LivePrompt, LiveRequest, Loopmeter
 from loopmeter_engine.fake import FakeEngine
-from loopmeter_engine.testing import make_all
+from loopmeter_engine.testing import make_all, make_live
 
 from .gateway_process import PROGRAM, GatewayProcess
 
@@ -70,6 +70,36 @@ def test_an_engine_killed_in_mid_stream_is_neither_heard_nor_paid_for(tmp_path: 
     assert len(parts) == job.chunks > 300
     assert job.tokens_charged == job.tokens_quoted == 5000 - balance.available
     assert b"".join(parts) == b"".join(chunk.pcm for chunk in make_all(FakeEngine(), job.request))
+
+
+def test_an_endless_session_outlives_the_engine_it_is_played_by(tmp_path: Path) -> None:
+    engine = EngineProcess(tmp_path)
+    engine.start()
+    gateway = GatewayProcess(tmp_path, engine.url)
+    gateway.start()
+    chunks: list[ChunkReceived] = []
+    try:
+        with Loopmeter(gateway.url, api_key=gateway.customer("ada", 5000)) as client:
+            with client.live("dusty drums", tempo_bpm=120, seed=7) as session:
+                for event in session:
+                    if isinstance(event, ChunkReceived):
+                        chunks.append(event)
+                    if len(chunks) == 3 and not session.ended:
+                        engine.kill()
+                        engine.start()
+                    if len(chunks) == 12:
+                        session.stop()
+                charged = session.tokens_charged
+            balance = client.balance()
+    finally:
+        gateway.stop()
+        engine.kill()
+
+    request = LiveRequest(prompts=(LivePrompt(text="dusty drums"),), tempo_bpm=120, seed=7)
+    alone = make_live(FakeEngine(), request, [], len(chunks), 1)
+    assert len(chunks) >= 12 and [chunk.index for chunk in chunks] == list(range(len(chunks)))
+    assert [chunk.pcm for chunk in chunks] == [chunk.pcm for chunk in alone]
+    assert charged == 5000 - balance.available == chunks[-1].meter.tokens_total
 
 
 def test_an_engine_process_beyond_loopback_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,25 @@ def compare_shapes(part: str, found: Mapping[str, Shape], expected: Mapping[str,
             raise CheckpointFault(f"{part}: expected {name} of shape {shape}, found {found[name]}; not this model's")
 
 
+def part_folder(folder: Path, part: str, model: str) -> Path:
+    """The folder of ``part`` of ``model``, such as "a MusicGen checkpoint". Raises ``CheckpointFault``."""
+    if not (folder / part).is_dir():
+        raise CheckpointFault(f"expected the part {part} of {model}, found none in {folder}")
+    return folder / part
+
+
+def read_config(folder: Path, part: str) -> dict[str, Any]:
+    """The configuration in ``folder``, which is ``part`` of a checkpoint. Raises ``CheckpointFault``."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointFault(f"{part}: expected a readable configuration at {path}, found: {error}") from error
+    if not isinstance(config, dict):
+        raise CheckpointFault(f"{part}: expected a JSON object in {path}, found {type(config).__name__}")
+    return config
+
+
 def fingerprint_of(files: list[Path]) -> str:
     """16 hexadecimal digits over names, sizes, headers and samples of files too large to read whole at every start."""
     digest = hashlib.sha256()

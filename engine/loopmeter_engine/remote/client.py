@@ -11,19 +11,38 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import httpx
 from pydantic import ValidationError
 
-from loopmeter import LoopRequest
-from loopmeter_engine.contract import Chunk, EngineFailed, EngineInfo, InvalidRequest, Plan, ScoreSheet
+from loopmeter import LiveRequest, LoopRequest
+from loopmeter_engine.contract import (
+    Chunk,
+    EngineFailed,
+    EngineInfo,
+    InvalidRequest,
+    LiveChange,
+    LiveChunk,
+    LivePlan,
+    Plan,
+    ScoreSheet,
+)
 from loopmeter_engine.exact import check_lease
 from loopmeter_engine.guard import DEADLINE_S
 from loopmeter_engine.registry import EngineUnavailable
 from loopmeter_engine.remote import wire
-from loopmeter_engine.remote.wire import LeaseDecoder, LeaseDone, LeaseFailed, PlanAnswer, Refusal
+from loopmeter_engine.remote.wire import (
+    LeaseCall,
+    LeaseDecoder,
+    LeaseDone,
+    LeaseFailed,
+    LiveLeaseCall,
+    PlanAnswer,
+    Refusal,
+    state_field,
+)
 from loopmeter_engine.stopping import check_wanted
 
 CONNECT_S = 2.0
@@ -86,33 +105,39 @@ class RemoteEngine:
 
     def lease(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
         check_lease(self.plan(request), start_chunk, count)
-        return self._stream(request, start_chunk, start_chunk + count, state, self._info.fingerprint)
+        fingerprint = self._info.fingerprint
+
+        def call(index: int, left: int, known: bytes | None) -> str:
+            return LeaseCall(
+                request=request,
+                start_chunk=index,
+                count=left,
+                state_base64=state_field(known),
+                fingerprint=fingerprint,
+            ).model_dump_json()
+
+        return self._stream("/lease", call, start_chunk, start_chunk + count, state)
 
     def close(self) -> None:
         """Close the connections. Leases that still run end with ``EngineFailed``."""
         self._http.close()
 
-    def _stream(
-        self, request: LoopRequest, index: int, end: int, state: bytes | None, fingerprint: str
-    ) -> Iterator[Chunk]:
+    def _stream(self, path: str, call: _MakeCall, index: int, end: int, state: bytes | None) -> Iterator[Chunk]:
         waits = _Waits(self._patience_s, self._sleep, self._now)
         while index < end:
             try:
-                for chunk in self._lease_once(request, index, end - index, state, fingerprint):
+                for chunk in self._lease_once(path, call(index, end - index, state), index, end):
                     yield chunk
                     index, state = index + 1, chunk.state_after
                     waits.restart()
             except _Lost as lost:
                 waits.next(self._failed(f"lost the stream before chunk {index}: {lost}"), lost)
 
-    def _lease_once(
-        self, request: LoopRequest, index: int, count: int, state: bytes | None, fingerprint: str
-    ) -> Iterator[Chunk]:
+    def _lease_once(self, path: str, body: str, index: int, end: int) -> Iterator[Chunk]:
         """One lease, whole. Raises ``_Lost`` when it breaks."""
-        call = wire.lease_call(request, index, count, state, fingerprint).model_dump_json()
-        decoder, end = LeaseDecoder(), index + count
+        decoder = LeaseDecoder()
         try:
-            with self._http.stream("POST", "/lease", content=call, headers=_JSON) as response:
+            with self._http.stream("POST", path, content=body, headers=_JSON) as response:
                 if response.status_code != 200:
                     response.read()
                     self._refused(response)
@@ -192,7 +217,45 @@ class RemoteEngine:
         return EngineFailed(f"engine at {self.url}: {message}")
 
 
+class RemoteLiveEngine(RemoteEngine):
+    """As ``RemoteEngine``, for one that also plays without an end."""
+
+    def plan_live(self, request: LiveRequest) -> LivePlan:
+        body = self._ask("POST", "/plan-live", request.model_dump_json(), PLAN_PATIENCE_S)
+        return self._read(wire.LIVE_PLAN.validate_json, body)
+
+    def lease_live(
+        self, request: LiveRequest, changes: Sequence[LiveChange], start_chunk: int, count: int, state: bytes | None
+    ) -> Iterator[LiveChunk]:
+        fingerprint, log = self._info.fingerprint, tuple(changes)
+
+        def call(index: int, left: int, known: bytes | None) -> str:
+            return LiveLeaseCall(
+                request=request,
+                changes=log,
+                start_chunk=index,
+                count=left,
+                state_base64=state_field(known),
+                fingerprint=fingerprint,
+            ).model_dump_json()
+
+        for chunk in self._stream("/lease-live", call, start_chunk, start_chunk + count, state):
+            if not isinstance(chunk, LiveChunk):
+                raise self._failed(f"expected chunk {chunk.index} of an endless session, found one of a loop")
+            yield chunk
+
+
+def remote_engine(url: str, token: str | None = None, *, deadline_s: float = DEADLINE_S) -> RemoteEngine:
+    """The engine at ``url``, which plays endless sessions exactly if the engine there does. Raises as the class."""
+    engine = RemoteEngine(url, token, deadline_s=deadline_s)
+    if "live" not in engine.info().capabilities:
+        return engine
+    engine.close()
+    return RemoteLiveEngine(url, token, deadline_s=deadline_s)
+
+
 _JSON = {"Content-Type": "application/json"}
+_MakeCall = Callable[[int, int, bytes | None], str]  # From where, how many chunks, with which state: the body.
 
 
 class _Lost(Exception):

@@ -1,7 +1,8 @@
 """An engine as an HTTP server of its own, for gateways on other machines. Plain ASGI; uvicorn runs it.
 
-    GET /healthz    POST /plan, /score    LoopRequest in, JSON out
-    GET /info       POST /lease           LeaseCall in, records out (``wire.py``)
+    GET /healthz    POST /plan, /score          LoopRequest in, JSON out
+    GET /info       POST /lease                 LeaseCall in, records out (``wire.py``)
+                    POST /plan-live, /lease-live  the same for endless sessions, where the engine plays them
 
 Stateless: whoever holds a state may go on here, whatever became of the process that gave it. A client that leaves
 closes its lease, which stops the engine at the next step. As many leases are made at once as the engine allows; up to
@@ -20,14 +21,15 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
-from loopmeter import LoopRequest
-from loopmeter_engine.contract import Chunk, Engine, EngineFailed, InvalidRequest
+from loopmeter import LiveRequest, LoopRequest
+from loopmeter_engine.contract import Chunk, Engine, EngineFailed, InvalidRequest, LiveEngine
 from loopmeter_engine.registry import EngineUnavailable, open_engine
 from loopmeter_engine.remote import wire
-from loopmeter_engine.remote.wire import LeaseCall, PlanAnswer, Refusal
+from loopmeter_engine.remote.wire import LeaseCall, LiveLeaseCall, PlanAnswer, Refusal
 from loopmeter_engine.stopping import LeaseStopped, stop_when
 
 TOKEN_VARIABLE = "LOOPMETER_ENGINE_TOKEN"
@@ -81,11 +83,21 @@ class EngineApp:
             request = LoopRequest.model_validate_json(await _body(receive))
             await _send_json(send, 200, wire.encode_score(await asyncio.to_thread(self._engine.score, request)))
         elif call == ("POST", "/lease"):
-            await self._lease(LeaseCall.model_validate_json(await _body(receive)), receive, send)
+            asked = LeaseCall.model_validate_json(await _body(receive))
+            make = partial(self._engine.lease, asked.request, asked.start_chunk, asked.count, asked.state)
+            await self._lease(asked.fingerprint, make, receive, send)
+        elif isinstance(self._engine, LiveEngine) and call == ("POST", "/plan-live"):
+            session = LiveRequest.model_validate_json(await _body(receive))
+            plan_live = await asyncio.to_thread(self._engine.plan_live, session)
+            await _send_json(send, 200, wire.LIVE_PLAN.dump_json(plan_live))
+        elif isinstance(self._engine, LiveEngine) and call == ("POST", "/lease-live"):
+            live = LiveLeaseCall.model_validate_json(await _body(receive))
+            place = (live.start_chunk, live.count, live.state)
+            play = partial(self._engine.lease_live, live.request, live.changes, *place)
+            await self._lease(live.fingerprint, play, receive, send)
         else:
-            await _refuse(
-                send, 404, Refusal(kind="not_found", message=f"expected /info, /plan, /score or /lease: {call}")
-            )
+            message = f"expected /info, /plan, /score, /lease or, if it plays live, /plan-live, /lease-live: {call}"
+            await _refuse(send, 404, Refusal(kind="not_found", message=message))
 
     def _knows(self, scope: _Scope) -> bool:
         if self._token is None:
@@ -93,10 +105,11 @@ class EngineApp:
         given = dict(scope["headers"]).get(b"authorization", b"")
         return hmac.compare_digest(given, f"Bearer {self._token}".encode())
 
-    async def _lease(self, call: LeaseCall, receive: _Receive, send: _Send) -> None:
+    async def _lease(self, asked: str, make: Callable[[], Iterator[Chunk]], receive: _Receive, send: _Send) -> None:
+        """``asked`` is the fingerprint of the engine that the caller means, ``make`` gives the lease."""
         fingerprint = self._engine.info().fingerprint
-        if call.fingerprint != fingerprint:
-            message = f"expected a lease for {fingerprint!r}, found one for {call.fingerprint!r}"
+        if asked != fingerprint:
+            message = f"expected a lease for {fingerprint!r}, found one for {asked!r}"
             await _refuse(send, 409, Refusal(kind="fingerprint", message=message))
             return
         if self._leases >= self._leases_max:
@@ -105,8 +118,7 @@ class EngineApp:
             return
         self._leases += 1
         try:
-            chunks = await self._run(lambda: self._engine.lease(call.request, call.start_chunk, call.count, call.state))
-            await self._stream(chunks, receive, send)
+            await self._stream(await self._run(make), receive, send)
         finally:
             self._leases -= 1
 

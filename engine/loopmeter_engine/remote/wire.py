@@ -21,8 +21,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from loopmeter import LoopRequest
-from loopmeter_engine.contract import LEASE_CHUNKS_MAX, Chunk, EngineInfo, Plan, ScoreSheet, Usage
+from loopmeter import LiveRequest, LoopRequest
+from loopmeter_engine.contract import (
+    LEASE_CHUNKS_MAX,
+    Applied,
+    Chunk,
+    EngineInfo,
+    LiveChange,
+    LiveChunk,
+    LivePlan,
+    Plan,
+    ScoreSheet,
+    Usage,
+)
 
 LEASE_MEDIA_TYPE = "application/vnd.loopmeter.lease"
 PART_BYTES_MAX = 64 * 2**20  # A chunk is below 1 MB; a state of five minutes of latents is 2 MB.
@@ -30,17 +41,18 @@ BODY_BYTES_MAX = 128 * 2**20
 
 INFO = TypeAdapter(EngineInfo)
 PLAN = TypeAdapter(Plan)
+LIVE_PLAN = TypeAdapter(LivePlan)
+_APPLIED = TypeAdapter(tuple[Applied, ...])
 _USAGE = TypeAdapter(Usage)
 _HEADER = struct.Struct(">cIIII")
 _LENGTHS = struct.Struct(">cIII")
 
 
-class LeaseCall(BaseModel):
-    """The body of ``POST /lease``. ``fingerprint`` is the engine's that the stream began with."""
+class _Call(BaseModel):
+    """``fingerprint`` is the engine's that the stream began with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    request: LoopRequest
     start_chunk: int = Field(ge=0)
     count: int = Field(ge=1, le=LEASE_CHUNKS_MAX)
     state_base64: str | None = Field(default=None, max_length=BODY_BYTES_MAX)
@@ -49,6 +61,19 @@ class LeaseCall(BaseModel):
     @property
     def state(self) -> bytes | None:
         return None if self.state_base64 is None else base64.b64decode(self.state_base64)
+
+
+class LeaseCall(_Call):
+    """The body of ``POST /lease``."""
+
+    request: LoopRequest
+
+
+class LiveLeaseCall(_Call):
+    """The body of ``POST /lease-live``; ``changes`` is the session's whole log."""
+
+    request: LiveRequest
+    changes: tuple[LiveChange, ...] = ()
 
 
 class PlanAnswer(BaseModel):
@@ -66,11 +91,9 @@ class Refusal(BaseModel):
     field: str = ""
 
 
-def lease_call(request: LoopRequest, start_chunk: int, count: int, state: bytes | None, fingerprint: str) -> LeaseCall:
-    state_base64 = None if state is None else base64.b64encode(state).decode()
-    return LeaseCall(
-        request=request, start_chunk=start_chunk, count=count, state_base64=state_base64, fingerprint=fingerprint
-    )
+def state_field(state: bytes | None) -> str | None:
+    """A state as a call carries it."""
+    return None if state is None else base64.b64encode(state).decode()
 
 
 def encode_score(sheet: ScoreSheet) -> bytes:
@@ -84,8 +107,10 @@ def decode_score(data: bytes) -> ScoreSheet:
 
 
 def encode_chunk(chunk: Chunk) -> bytes:
-    meta = json.dumps({"index": chunk.index, "frames": chunk.frames, "usage": _USAGE.dump_python(chunk.usage)})
-    return _record(b"C", meta.encode(), chunk.pcm, chunk.state_after)
+    meta = {"index": chunk.index, "frames": chunk.frames, "usage": _USAGE.dump_python(chunk.usage)}
+    if isinstance(chunk, LiveChunk):
+        meta["applied"] = _APPLIED.dump_python(chunk.applied)
+    return _record(b"C", json.dumps(meta).encode(), chunk.pcm, chunk.state_after)
 
 
 def encode_failure(message: str) -> bytes:
@@ -156,4 +181,7 @@ def _event(kind: bytes, lengths: list[int], payload: bytes) -> Chunk | LeaseFail
         return LeaseDone(int(meta))
     values = json.loads(meta)
     usage = _USAGE.validate_python(values["usage"])
-    return Chunk(values["index"], pcm, values["frames"], usage, state if lengths[2] else b"")
+    parts = (values["index"], pcm, values["frames"], usage, state if lengths[2] else b"")
+    if "applied" in values:
+        return LiveChunk(*parts, applied=_APPLIED.validate_python(values["applied"]))
+    return Chunk(*parts)

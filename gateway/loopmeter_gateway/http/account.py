@@ -16,7 +16,7 @@ from loopmeter_gateway.http.guards import caller_of, gateway_of, require_custome
 from loopmeter_gateway.jobs.usage import CURSOR_MAX, PAGE_MAX, usage_page
 from loopmeter_gateway.metrics import METRICS_MEDIA_TYPE
 from loopmeter_gateway.money import ledger
-from loopmeter_gateway.money.price_book import find_plan
+from loopmeter_gateway.money.price_book import book_id, find_plan
 from loopmeter_gateway.money.quotes import HOUSE_MODEL, includes_model
 from loopmeter_gateway.problems import Refused
 
@@ -74,6 +74,8 @@ class Account(Controller):
                     duration_s_max=min(info.duration_s_max, granted.duration_s_max),
                     capabilities=tuple(sorted(info.capabilities)),
                     licence=info.licence,
+                    output_rights=info.output_rights,
+                    price_book=book_id(book),
                     plans=tuple(plan.name for plan in book.plans if includes_model(plan, info)),
                     included=includes_model(granted, info),
                 )

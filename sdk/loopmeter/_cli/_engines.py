@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.table import Column, Table
 
 from loopmeter._cli._operator import needs, said_as_json
+
+if TYPE_CHECKING:
+    from loopmeter_engine.inspection import EngineDescription
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -37,15 +40,30 @@ def engines(ctx: click.Context, names: bool, as_json: bool) -> None:
         rows = [engine.entry._asdict() if names else engine.as_json() for engine in found]
         click.echo(json.dumps({"engines": rows}))
         return
-    heads = ["name", "distribution", "version"] + ([] if names else ["licence", "can", "weights, or why it cannot run"])
-    table = Table(*(Column(head, overflow="fold") for head in heads), box=None)
     for engine in found:
         entry = engine.entry
-        licence = engine.licence + ("" if engine.commercial in (None, True) else " (non-commercial)")
-        state = engine.problem or "; ".join(part for part in (engine.weights or "needs none", *engine.notes) if part)
-        about = [] if names else [licence, ", ".join(engine.capabilities), state]
-        table.add_row(entry.name, entry.distribution, entry.version, *about)
-    Console().print(table)
+        click.echo(f"{entry.name}  ({entry.distribution} {entry.version})")
+        for word, text in _about(engine):
+            lines = textwrap.wrap(text, 96, break_long_words=False, break_on_hyphens=False)
+            click.echo("\n".join(f"  {word if n == 0 else '':10}{line}" for n, line in enumerate(lines)))
+
+
+def _about(engine: EngineDescription) -> list[tuple[str, str]]:
+    """What there is to say of an engine, word by word; of one that was not asked, nothing."""
+    if engine.problem:
+        return [("cannot", engine.problem)]
+    if not engine.licence:
+        return []
+    rights = "" if engine.commercial in (None, True) else " (only for plans that name it)"
+    said = [
+        ("can", ", ".join(engine.capabilities)),
+        ("makes", f"{engine.sample_rate_hz} Hz, up to {engine.duration_s_max:g} s"),
+        ("licence", engine.licence),
+        ("its sound", f"{engine.output_rights}{rights}"),
+        ("weights", engine.weights or "needs none"),
+        *(("note", note) for note in engine.notes),
+    ]
+    return [(word, text) for word, text in said if text]
 
 
 @engines.command("convert")

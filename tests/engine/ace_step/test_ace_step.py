@@ -18,10 +18,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import EngineFailed, InvalidRequest
 from loopmeter_engine.engines.ace_step import AceStepEngine
-from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, ask, key_words
+from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, ask
 from loopmeter_engine.engines.ace_step.checkpoint import inspect_checkpoint, load_pipeline
-from loopmeter_engine.engines.ace_step.decoding import GAIN, decode, levelled
-from loopmeter_engine.engines.ace_step.memory import choose_mode
+from loopmeter_engine.engines.ace_step.engine import WINDOWS
+from loopmeter_engine.engines.memory import choose_mode
+from loopmeter_engine.engines.windows import GAIN, levelled
+from loopmeter_engine.engines.words import key_words
+from loopmeter_engine.stopping import LeaseStopped, stop_when
 from loopmeter_engine.testing import EngineContract, make_all
 
 REQUEST = LoopRequest(prompt="dusty lo-fi drums", tempo_bpm=92.5, bars=1, key="Am", seed=7, steps=2)
@@ -91,7 +94,7 @@ def test_windows_decode_to_the_whole(ace_step: AceStepEngine) -> None:
         whole = vae.decode(latents.T[None]).sample[0]
     edges = [0, 12 * LATENT_FRAMES, 37 * LATENT_FRAMES, 37 * LATENT_FRAMES + 777, 100 * LATENT_FRAMES]
     for start, stop in pairwise(edges):
-        window = decode(vae, latents, 0, start, stop, 100)
+        window = WINDOWS.decode(vae, latents, 0, start, stop, 100)
         assert torch.allclose(window, whole[:, start:stop], atol=1e-5, rtol=0)
 
 
@@ -198,14 +201,14 @@ def test_a_conformed_loop_is_exact_or_fails_saying_why(
     made = drifting(4, bars=4)
     sound = torch.from_numpy(np.repeat(made.sound, 2, axis=0)).float()
     request = request.model_copy(update={"tempo_bpm": made.tempo_bpm * 48_000 / 44_100})
-    monkeypatch.setattr("loopmeter_engine.engines.ace_step.engine.decode", lambda *_: sound)
+    monkeypatch.setattr("loopmeter_engine.engines.windows.Windows.decode", lambda *_: sound)
     plan = ace_step.plan(request)
     chunks = make_all(ace_step, request, 1)
     assert sum(len(chunk.pcm) for chunk in chunks) == 2 * plan.frames
     (again,) = ace_step.lease(request, 1, 1, chunks[0].state_after)
     assert again.pcm == chunks[1].pcm
 
-    monkeypatch.setattr("loopmeter_engine.engines.ace_step.engine.decode", lambda *_: torch.zeros(2, 100_000))
+    monkeypatch.setattr("loopmeter_engine.engines.windows.Windows.decode", lambda *_: torch.zeros(2, 100_000))
     with pytest.raises(EngineFailed, match="none of 3 seeds could be conformed"):
         make_all(ace_step, request.model_copy(update={"seed": 99}))
 
@@ -240,3 +243,17 @@ def test_sound_that_comes_in_is_bounded(ace_step: AceStepEngine) -> None:
     header_only = base64.b64encode(b"RIFF\0\0\0\0WAVE").decode()
     with pytest.raises(InvalidRequest, match="expected a WAV, FLAC or Ogg file in base64"):
         ace_step.plan(REQUEST.model_copy(update={"task": "cover", "source_audio_base64": header_only}))
+
+
+def test_a_lease_that_nobody_wants_stops_between_two_steps(ace_step: AceStepEngine) -> None:
+    asked: list[bool] = []
+
+    def unwanted() -> bool:
+        asked.append(len(asked) == 1)
+        return asked[-1]
+
+    request = REQUEST.model_copy(update={"seed": 404})
+    with stop_when(unwanted), pytest.raises(LeaseStopped):
+        next(ace_step.lease(request, 0, 1, None))
+    assert asked == [False, True]
+    assert make_all(ace_step, request)[0].frames > 0

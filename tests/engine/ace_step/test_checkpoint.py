@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from loopmeter._cli._program import program
 from loopmeter_engine.engines.ace_step import AceStepEngine
-from loopmeter_engine.engines.ace_step.checkpoint import find_checkpoint, inspect_checkpoint
+from loopmeter_engine.engines.ace_step.checkpoint import inspect_checkpoint
+from loopmeter_engine.engines.opening import ACE_STEP, find_weights
 from loopmeter_engine.engines.safetensors_check import CheckpointFault
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -110,13 +111,13 @@ def test_without_the_audio_tokenizer_there_is_no_cover_and_the_list_says_why(cop
 
 
 def test_the_environment_names_the_folder(checkpoint: Path) -> None:
-    assert find_checkpoint({"LOOPMETER_ACE_STEP_DIR": str(checkpoint)}) == checkpoint
+    assert find_weights(ACE_STEP, {"LOOPMETER_ACE_STEP_DIR": str(checkpoint)}) == checkpoint
 
 
 def test_no_checkpoint_says_where_one_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CheckpointFault, match=r"expected the folder of an ACE-Step .* LOOPMETER_ACE_STEP_DIR"):
-        find_checkpoint({})
+        find_weights(ACE_STEP, {})
 
 
 def original_layout(checkpoint: Path, folder: Path) -> None:

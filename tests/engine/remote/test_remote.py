@@ -16,9 +16,9 @@ from loopmeter_engine.contract import Chunk, EngineFailed, EngineInfo, InvalidRe
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_engine.registry import EngineUnavailable, open_engine
 from loopmeter_engine.remote import client, wire
-from loopmeter_engine.remote.client import RemoteEngine
+from loopmeter_engine.remote.client import RemoteEngine, RemoteLiveEngine
 from loopmeter_engine.stopping import LeaseStopped, check_wanted
-from loopmeter_engine.testing import EngineContract, make_all
+from loopmeter_engine.testing import EngineContract, LiveEngineContract, make_all
 
 from .served import served
 
@@ -32,10 +32,10 @@ def url() -> Iterator[str]:
         yield address
 
 
-class TestARemoteEngineKeepsTheContract(EngineContract):
+class TestARemoteEngineKeepsTheContract(EngineContract, LiveEngineContract):
     @pytest.fixture
     def engine(self, url: str) -> Iterator[RemoteEngine]:
-        remote = RemoteEngine(url)
+        remote = RemoteLiveEngine(url)
         yield remote
         remote.close()
 
@@ -51,7 +51,7 @@ def test_it_is_the_engine_over_there(url: str) -> None:
 
 def test_an_address_is_an_engine_for_whoever_opens_engines_by_name(url: str) -> None:
     remote = open_engine(url)
-    assert isinstance(remote, RemoteEngine) and remote.info().name == "fake"
+    assert isinstance(remote, RemoteLiveEngine) and remote.info().name == "fake"
     remote.close()
 
 
@@ -229,7 +229,9 @@ def test_leaving_a_lease_stops_it_over_there_within_its_chunk() -> None:
     with served(FakeEngine(chunk_delay_s=1.0, sleep=step)) as address:
         remote = RemoteEngine(address)
         with socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1]))) as client_that_leaves:
-            body = wire.lease_call(REQUEST, 0, 1, None, remote.info().fingerprint).model_dump_json()
+            body = wire.LeaseCall(
+                request=REQUEST, start_chunk=0, count=1, fingerprint=remote.info().fingerprint
+            ).model_dump_json()
             head = f"POST /lease HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
             client_that_leaves.sendall((head + body).encode())
             assert begun.wait(timeout=20)

@@ -1,8 +1,7 @@
 """ACE-Step 1.5 (MIT) behind the engine contract, through diffusers.
 
-Reading order: ``checkpoint.py`` finds and checks the weights, ``asking.py`` turns a request into what the pipeline is
-asked, ``pipeline.py`` asks it, ``decoding.py`` turns latents into sound window by window, ``flops.py`` predicts,
-``engine.py`` puts them together.
+Reading order: ``checkpoint.py`` checks the weights, ``asking.py`` turns a request into what the pipeline is
+asked, ``pipeline.py`` asks it, ``flops.py`` predicts, ``engine.py`` puts them together over ``windowed.py``.
 """
 
 from loopmeter_engine.engines.ace_step.engine import AceStepEngine

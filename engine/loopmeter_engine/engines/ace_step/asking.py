@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopmeter import LoopRequest
+from loopmeter_engine.capabilities import refuse_fields
 from loopmeter_engine.contract import InvalidRequest
-from loopmeter_engine.engines.audio_in import decode_audio
+from loopmeter_engine.engines.audio_in import decode_audio, repainted_latents, repainted_span_s, task_source
+from loopmeter_engine.engines.words import key_words
 
 SAMPLE_RATE_HZ = 48_000
 LATENT_FRAMES = 1_920  # Frames of sound per latent frame: 40 ms.
@@ -21,9 +22,6 @@ STEPS_TURBO, STEPS_BASE = 8, 50
 GUIDANCE_BASE = 7.0
 SHIFT = 3.0
 INSTRUMENTAL = "[Instrumental]"
-
-_FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "Cb": "B", "Fb": "E"}
-_KEY = re.compile(r"^([A-Ga-g])([#b♯♭]?)\s*(m|min|minor|maj|major)?$")
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,8 @@ class Asked:
         """The latent frames that repaint makes anew; the others are the source's."""
         if self.words["task_type"] != "repaint":
             return None
-        rate = SAMPLE_RATE_HZ / LATENT_FRAMES
-        first = min(int(self.words["repainting_start"] * rate), self.latents - 1)
-        return first, max(first + 1, min(int(self.words["repainting_end"] * rate), self.latents))
+        span_s = self.words["repainting_start"], self.words["repainting_end"]
+        return repainted_latents(span_s, self.latents, SAMPLE_RATE_HZ / LATENT_FRAMES)
 
 
 def ask(request: LoopRequest, frames: int, *, is_turbo: bool) -> Asked:
@@ -61,7 +58,7 @@ def ask(request: LoopRequest, frames: int, *, is_turbo: bool) -> Asked:
     _refuse_unknown(request, is_turbo)
     latents = math.ceil(frames / LATENT_FRAMES) + TAIL_LATENTS
     task = request.task or "text2music"
-    source = _source(request, task, latents * LATENT_FRAMES)
+    source = task_source(request, latents * LATENT_FRAMES, SAMPLE_RATE_HZ)
     reference = None
     if request.reference_audio_base64 is not None:
         reference = decode_audio("reference_audio_base64", request.reference_audio_base64, SAMPLE_RATE_HZ)
@@ -76,7 +73,7 @@ def ask(request: LoopRequest, frames: int, *, is_turbo: bool) -> Asked:
         "shift": request.shift or SHIFT,
         "task_type": task,
     }
-    words |= _task_words(request, task, frames)
+    words |= _task_words(request, task)
     return Asked(
         latents=latents,
         steps=request.steps or (STEPS_TURBO if is_turbo else STEPS_BASE),
@@ -87,20 +84,8 @@ def ask(request: LoopRequest, frames: int, *, is_turbo: bool) -> Asked:
     )
 
 
-def key_words(key: str) -> str:
-    """'Am' as the model says it: 'A minor'. Flats become sharps; nothing stays nothing."""
-    found = _KEY.match(key.strip())
-    if found is None:
-        return ""
-    note = found[1].upper() + found[2].replace("♯", "#").replace("♭", "b")
-    mode = "minor" if (found[3] or "").startswith("m") and not (found[3] or "").startswith("maj") else "major"
-    return f"{_FLATS.get(note, note)} {mode}"
-
-
 def _refuse_unknown(request: LoopRequest, is_turbo: bool) -> None:
-    for name in ("layers", "midi_base64", "solver"):
-        if getattr(request, name) is not None:
-            raise InvalidRequest(name, f"expected no {name}: ACE-Step does not know it, found one; leave it out")
+    refuse_fields(request, "ACE-Step", ("layers", "midi_base64", "solver"))
     if is_turbo and request.guidance is not None:
         raise InvalidRequest(
             "guidance",
@@ -108,19 +93,7 @@ def _refuse_unknown(request: LoopRequest, is_turbo: bool) -> None:
         )
 
 
-def _source(request: LoopRequest, task: str, frames: int) -> NDArray[np.float32] | None:
-    """The source of a task that has one, with silence behind it or cut, so that the music is as long as asked."""
-    if task == "text2music":
-        if request.source_audio_base64 is not None:
-            raise InvalidRequest("source_audio_base64", "expected no source for text2music, found one; name a task")
-        return None
-    if request.source_audio_base64 is None:
-        raise InvalidRequest("source_audio_base64", f"expected a source for {task}, found none; send one")
-    sound = decode_audio("source_audio_base64", request.source_audio_base64, SAMPLE_RATE_HZ)[:, :frames]
-    return np.pad(sound, ((0, 0), (0, frames - sound.shape[1])))
-
-
-def _task_words(request: LoopRequest, task: str, frames: int) -> dict[str, Any]:
+def _task_words(request: LoopRequest, task: str) -> dict[str, Any]:
     if task == "cover":
         return {"audio_cover_strength": 1.0 if request.cover_strength is None else request.cover_strength}
     if task in ("extract", "lego"):
@@ -130,13 +103,6 @@ def _task_words(request: LoopRequest, task: str, frames: int) -> dict[str, Any]:
     if task == "complete":
         return {"complete_track_classes": list(request.tracks or ())}
     if task == "repaint":
-        assert request.tempo_bpm is not None and request.bars is not None
-        beats = request.bars * request.beats_per_bar
-        start = request.repaint_from_beat or 0.0
-        end = beats if request.repaint_to_beat is None else request.repaint_to_beat
-        if not start < end <= beats:
-            raise InvalidRequest(
-                "repaint_to_beat", f"expected beats from {start:g} up to at most {beats}, found {start:g} to {end:g}"
-            )
-        return {"repainting_start": start * 60 / request.tempo_bpm, "repainting_end": end * 60 / request.tempo_bpm}
+        start_s, end_s = repainted_span_s(request)
+        return {"repainting_start": start_s, "repainting_end": end_s}
     return {}

@@ -1,4 +1,4 @@
-"""Find an ACE-Step 1.5 checkpoint, say what is wrong with it, load it. Nothing is downloaded, unpickled or run from it.
+"""Say what is wrong with an ACE-Step 1.5 checkpoint, load it. Nothing is downloaded, unpickled or run from it.
 
 Every part is loaded as one fixed class of diffusers or transformers, whatever the checkpoint calls itself, after its
 tensors were compared with what its own configuration asks for (``safetensors_check.py``).
@@ -6,31 +6,28 @@ tensors were compared with what its own configuration asks for (``safetensors_ch
 
 from __future__ import annotations
 
-import json
-import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from loopmeter_engine.engines.libraries import aligned, build_on_meta, quiet_libraries
+from loopmeter_engine.engines.opening import ACE_STEP
 from loopmeter_engine.engines.safetensors_check import (
     CheckpointFault,
     Shape,
     compare_shapes,
     fingerprint_of,
     folder_shapes,
+    part_folder,
+    read_config,
     refuse_pickles,
 )
 
-DIRECTORY_VARIABLE = "LOOPMETER_ACE_STEP_DIR"
-HUB_NAMES = (  # Conversions to diffusers' layout by the model's authors.
-    "ACE-Step/acestep-v15-xl-turbo-diffusers",
-    "ACE-Step/acestep-v15-xl-base-diffusers",
-)
+MODEL = ACE_STEP.what
 NETWORKS = {
     "transformer": "AceStepTransformer1DModel",
     "condition_encoder": "AceStepConditionEncoder",
@@ -58,29 +55,6 @@ class Checkpoint:
         return {path.stem: path for path in sorted((self.folder / "loras").glob("*.safetensors"))}
 
 
-def find_checkpoint(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder that ``LOOPMETER_ACE_STEP_DIR`` names, else the first known model in the hub's local cache.
-
-    Raises:
-        CheckpointFault: there is neither.
-    """
-    named = environment.get(DIRECTORY_VARIABLE)
-    if named:
-        return Path(named)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    for name in HUB_NAMES:
-        try:
-            return Path(snapshot_download(name, local_files_only=True))
-        except (LocalEntryNotFoundError, FileNotFoundError):
-            continue
-    raise CheckpointFault(
-        f"expected the folder of an ACE-Step 1.5 checkpoint in {DIRECTORY_VARIABLE}, found none there and none in the "
-        f"hub's cache; fetch one, for example {HUB_NAMES[0]}"
-    )
-
-
 def inspect_checkpoint(folder: Path) -> Checkpoint:
     """Check every part of a checkpoint without loading any. Takes milliseconds.
 
@@ -102,10 +76,10 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
             continue
         found = folder_shapes(_part(folder, part))
         compare_shapes(part, found, _expected(folder, part, name))
-        parameters += sum(_elements(shape) for shape in found.values())
+        parameters += sum(math.prod(shape) for shape in found.values())
         files += (folder / part).glob("*.safetensors")
     text = folder_shapes(_part(folder, "text_encoder"))
-    parameters += sum(_elements(shape) for shape in text.values())
+    parameters += sum(math.prod(shape) for shape in text.values())
     _check_text_encoder(folder, text)
     if not any((_part(folder, "tokenizer") / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise CheckpointFault(f"expected a tokenizer in {folder / 'tokenizer'}, found no tokenizer.json")
@@ -132,10 +106,11 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
         for part, name in (NETWORKS | OPTIONAL_NETWORKS).items():
             if part not in checkpoint.missing:
                 network = getattr(diffusers, name, None) or getattr(modeling_ace_step, name)
-                parts[part] = network.from_pretrained(folder / part, **options).eval()
-        parts["text_encoder"] = transformers.Qwen3Model.from_pretrained(
+                parts[part] = aligned(network.from_pretrained(folder / part, **options).eval())
+        text_encoder = transformers.Qwen3Model.from_pretrained(
             folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=dtype
-        ).eval()
+        )
+        parts["text_encoder"] = aligned(text_encoder.eval())
         parts["tokenizer"] = transformers.AutoTokenizer.from_pretrained(
             folder / "tokenizer", local_files_only=True, trust_remote_code=False
         )
@@ -146,14 +121,6 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     return pipeline
 
 
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Other people's deprecations are not our users' business."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def network_on_meta(folder: Path, part: str) -> torch.nn.Module:
     """A part as its configuration describes it, of shapes alone: no memory, no values."""
     import diffusers
@@ -162,15 +129,7 @@ def network_on_meta(folder: Path, part: str) -> torch.nn.Module:
     name = (NETWORKS | OPTIONAL_NETWORKS)[part]
     network = getattr(diffusers, name, None) or getattr(modeling_ace_step, name)
     config = _config(folder, part)
-    with quiet_libraries(), torch.device("meta"):
-        try:
-            made: torch.nn.Module = network.from_config(config)
-        # Whatever a configuration makes the library raise, it is the checkpoint's fault.
-        except Exception as error:
-            raise CheckpointFault(
-                f"{part}: expected the configuration of {name}, found one that fails: {error}"
-            ) from error
-    return made.eval()
+    return build_on_meta(part, name, lambda: network.from_config(config))
 
 
 def text_encoder_on_meta(folder: Path) -> torch.nn.Module:
@@ -178,14 +137,9 @@ def text_encoder_on_meta(folder: Path) -> torch.nn.Module:
     import transformers
 
     config = _config(folder, "text_encoder")
-    with quiet_libraries(), torch.device("meta"):
-        try:
-            made: torch.nn.Module = transformers.Qwen3Model(transformers.Qwen3Config.from_dict(config))
-        except Exception as error:  # As above.
-            raise CheckpointFault(
-                f"text_encoder: expected the configuration of Qwen3, found one that fails: {error}"
-            ) from error
-    return made.eval()
+    return build_on_meta(
+        "text_encoder", "Qwen3", lambda: transformers.Qwen3Model(transformers.Qwen3Config.from_dict(config))
+    )
 
 
 def _expected(folder: Path, part: str, name: str) -> dict[str, Shape]:
@@ -199,24 +153,8 @@ def _check_text_encoder(folder: Path, found: Mapping[str, Shape]) -> None:
 
 
 def _part(folder: Path, part: str) -> Path:
-    if not (folder / part).is_dir():
-        raise CheckpointFault(f"expected the part {part} of an ACE-Step 1.5 checkpoint, found none in {folder}")
-    return folder / part
+    return part_folder(folder, part, MODEL)
 
 
 def _config(folder: Path, part: str) -> dict[str, Any]:
-    path = _part(folder, part) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointFault(f"{part}: expected a readable configuration at {path}, found: {error}") from error
-    if not isinstance(config, dict):
-        raise CheckpointFault(f"{part}: expected a JSON object in {path}, found {type(config).__name__}")
-    return config
-
-
-def _elements(shape: Shape) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+    return read_config(_part(folder, part), part)

@@ -19,8 +19,8 @@ from loopmeter_engine.engines.ace_step.checkpoint import (
     NETWORKS,
     OPTIONAL_NETWORKS,
     network_on_meta,
-    quiet_libraries,
 )
+from loopmeter_engine.engines.libraries import quiet_libraries
 from loopmeter_engine.engines.safetensors_check import CheckpointFault, compare_shapes, folder_shapes, tensor_shapes
 
 SILENCE_LATENTS = 15_000

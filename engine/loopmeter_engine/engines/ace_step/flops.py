@@ -8,16 +8,15 @@ the work itself. Each shape is counted once and remembered.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, Asked
 from loopmeter_engine.engines.ace_step.checkpoint import network_on_meta, text_encoder_on_meta
+from loopmeter_engine.engines.libraries import counted_flops
 
 REFERENCE_LATENTS = 750  # Three stretches of 10 s, or as much silence.
 _COUNTS_MAX = 256
@@ -66,7 +65,7 @@ class AceStepFlops:
         network = self._parts["transformer"]
         width = network.config.audio_acoustic_hidden_dim
         encoder_width = network.condition_embedder.in_features
-        return _counted(
+        return counted_flops(
             lambda: network(
                 hidden_states=torch.zeros(rows, latents, width),
                 timestep=torch.zeros(rows),
@@ -78,7 +77,7 @@ class AceStepFlops:
 
     def _count_text(self, tokens: int) -> int:
         network = self._parts["text_encoder"]
-        return _counted(lambda: network(input_ids=torch.zeros(1, tokens, dtype=torch.long)))
+        return counted_flops(lambda: network(input_ids=torch.zeros(1, tokens, dtype=torch.long)))
 
     def _count_conditions(self, text_tokens: int, lyric_tokens: int) -> int:
         network = self._parts["condition_encoder"]
@@ -94,26 +93,20 @@ class AceStepFlops:
                 torch.zeros(1, REFERENCE_LATENTS, config.timbre_hidden_dim), torch.zeros(1, dtype=torch.long)
             )
 
-        return _counted(run)
+        return counted_flops(run)
 
     def _count_cover(self, latents: int) -> int:
         tokenizer, detokenizer = self._parts["audio_tokenizer"], self._parts["audio_token_detokenizer"]
         width = tokenizer.config.audio_acoustic_hidden_dim
-        return _counted(lambda: detokenizer(tokenizer.tokenize(torch.zeros(1, latents, width))[0]))
+        return counted_flops(lambda: detokenizer(tokenizer.tokenize(torch.zeros(1, latents, width))[0]))
 
     def _count_decoding(self, latents: int) -> int:
         vae = self._parts["vae"]
-        return _counted(lambda: vae.decode(torch.zeros(1, vae.config.decoder_input_channels, latents)))
+        return counted_flops(lambda: vae.decode(torch.zeros(1, vae.config.decoder_input_channels, latents)))
 
     def _count_encoding(self, frames: int) -> int:
         vae = self._parts["vae"]
-        return _counted(lambda: vae.encoder(torch.zeros(1, vae.config.audio_channels, frames)))
-
-
-def _counted(run: Callable[[], object]) -> int:
-    with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False) as counter:
-        run()
-    return int(counter.get_total_flops())
+        return counted_flops(lambda: vae.encoder(torch.zeros(1, vae.config.audio_channels, frames)))
 
 
 def _first_token(pooled: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,6 @@ The pipeline draws from torch's global generator when it encodes a source, so th
 from __future__ import annotations
 
 import functools
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from loopmeter_engine.contract import EngineFailed
 from loopmeter_engine.engines.ace_step.asking import Asked
-from loopmeter_engine.engines.ace_step.checkpoint import Checkpoint, load_pipeline, quiet_libraries
-from loopmeter_engine.engines.ace_step.memory import MemoryMode
+from loopmeter_engine.engines.ace_step.checkpoint import Checkpoint, load_pipeline
+from loopmeter_engine.engines.libraries import between_steps, quiet_libraries
+from loopmeter_engine.engines.memory import MemoryMode
 
 TEXT_TOKENS_MAX = 256
 LYRIC_TOKENS_MAX = 2048
@@ -30,10 +30,6 @@ class AceStepPipelineHost:
         self._device = device
         self._mode = mode
         self._adapters: dict[Path, str] = {}
-
-    @property
-    def device_name(self) -> str:
-        return torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else platform.machine()
 
     @functools.cached_property
     def pipeline(self) -> Any:
@@ -64,6 +60,7 @@ class AceStepPipelineHost:
                     reference_audio=None if asked.reference is None else torch.from_numpy(asked.reference),
                     generator=torch.Generator("cpu").manual_seed(seed),
                     output_type="latent",
+                    callback_on_step_end=between_steps,
                 ).audios[0]
                 latents = made.float().cpu()
                 if asked.repainted is not None:
@@ -84,14 +81,6 @@ class AceStepPipelineHost:
         counts = [min(TEXT_TOKENS_MAX, len(self._tokenizer(text).input_ids)) for text, _ in texts]
         lyrics = min(LYRIC_TOKENS_MAX, len(self._tokenizer(texts[0][1]).input_ids))
         return counts[0], lyrics, counts[1] if len(counts) > 1 else 0
-
-    def peak_memory_bytes(self) -> int:
-        """Peak device memory; on the CPU the peak of the process, which is all that the system counts."""
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device)
-        import resource  # Absent on Windows.
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     @functools.cached_property
     def _tokenizer(self) -> Any:

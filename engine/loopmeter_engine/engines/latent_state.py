@@ -13,7 +13,7 @@ from loopmeter import LoopRequest
 from loopmeter_engine.contract import EngineFailed
 
 _HEAD = struct.Struct("<4s16sIIIH")  # Magic, whose, next chunk, first latent kept, latents in all, width.
-_MAGIC = b"ACE1"
+_MAGIC = b"LAT1"
 
 
 def identity_of(request: LoopRequest) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 
 import torch
@@ -54,3 +55,17 @@ def free_bytes(device: torch.device) -> int:
     except OSError:
         pass
     return 1 << 62  # Unknown: let the system say no.
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Peak memory of the device; for a CPU the peak of the process, which is all that the system counts."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    import resource  # Absent on Windows.
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def device_name(device: torch.device) -> str:
+    """What computes: another model of it may round otherwise."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
