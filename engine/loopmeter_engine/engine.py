@@ -61,7 +61,6 @@ _CAPABILITIES = frozenset(
     | {*sources.TASKS, "reference_audio", "negative_prompt"}
 )
 STREAMS_AT_ONCE = 8
-GUIDANCE_AGAINST = 2.0  # Away from a negative prompt, unless another is asked for.
 CORES_MAX = 4  # The interpreter's lock leaves no more to further ones; larger common passes do.
 _VERSION = "1"
 _NUMERICS = 2  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
@@ -402,11 +401,10 @@ def loop_of(request: LiveRequest, number: int) -> LoopRequest:
 def sampling_of(request: LoopRequest) -> Sampling:
     """The request's choices over the defaults, which are written once, in ``Sampling``."""
     default = Sampling()
-    guidance = default.guidance if request.negative_prompt is None else GUIDANCE_AGAINST
     return Sampling(
         solver=request.solver or default.solver,
         steps=request.steps or default.steps,
-        guidance=guidance if request.guidance is None else request.guidance,
+        guidance=default.guidance if request.guidance is None else request.guidance,
     )
 
 

@@ -89,7 +89,7 @@ def test_a_foreign_state_is_refused(engine: LoopmeterEngine) -> None:
 
 
 def test_guidance_solver_and_steps_change_the_work_and_the_sound(engine: LoopmeterEngine) -> None:
-    base = LoopRequest(prompt="bright trance lead", tempo_bpm=138, bars=1, seed=3)
+    base = LoopRequest(prompt="bright trance lead", tempo_bpm=138, bars=1, seed=3, solver="euler", steps=3, guidance=1)
     sounds = {_pcm(engine, base).tobytes()}
     for update in ({"guidance": 2.0}, {"solver": "heun"}, {"steps": 2}):
         other = base.model_copy(update=update)
