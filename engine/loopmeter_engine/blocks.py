@@ -99,7 +99,7 @@ class Sampling:
 
     solver: str = "euler"
     steps: int = 2
-    guidance: float = 2.0
+    guidance: float = 1.5
 
 
 class Player:
