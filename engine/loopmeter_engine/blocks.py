@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from loopmeter import Solver
 from loopmeter_engine.attacks import HITS_APART
 from loopmeter_engine.conditioning import (
     CLOCK_CHANNELS,
@@ -95,11 +96,16 @@ class StreamState:
 
 @dataclass(frozen=True)
 class Sampling:
-    """The defaults are those of the best figures among those of their speed (docs/training-log.md)."""
+    """How a stream is denoised. The defaults serve loops best, ``LASTING`` what goes on for minutes: of two steps a
+    little blur stays, which gathers in the memory (docs/training-log.md).
+    """
 
-    solver: str = "euler"
+    solver: Solver = "euler"
     steps: int = 2
     guidance: float = 1.5
+
+
+LASTING = Sampling("ab2", 4, 1.0)
 
 
 class Player:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from loopmeter import LAYERS, LiveRequest, LoopRequest
 from loopmeter_engine import flops, sources
-from loopmeter_engine.blocks import BLOCK_SAMPLES, Sampling, StreamState
+from loopmeter_engine.blocks import BLOCK_SAMPLES, LASTING, Sampling, StreamState
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
     LEASE_CHUNKS_MAX,
@@ -61,6 +61,7 @@ _CAPABILITIES = frozenset(
     | {*sources.TASKS, "reference_audio", "negative_prompt"}
 )
 STREAMS_AT_ONCE = 8
+LOOP_S_MAX = 60.0  # What is longer is denoised as what lasts.
 CORES_MAX = 4  # The interpreter's lock leaves no more to further ones; larger common passes do.
 _VERSION = "1"
 _NUMERICS = 2  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
@@ -384,23 +385,26 @@ class LoopmeterEngine:
 def loop_of(request: LiveRequest, number: int) -> LoopRequest:
     """Round ``number`` of a session as a loop: what its weightiest prompt asks for."""
     prompt = max(request.prompts, key=lambda prompt: prompt.weight)
+    shared = request.model_dump(
+        include={"tempo_bpm", "beats_per_bar", "key", "quality", "layers", "density", "intensity"}
+    )
     return LoopRequest(
         prompt=prompt.text,
         bars=ROUND_BARS,
         seed=(request.seed + number) % 2**53,
         model=request.model,
-        **request.model_dump(
-            include={
-                "tempo_bpm", "beats_per_bar", "key", "quality", "layers", "solver", "steps", "guidance", "density",
-                "intensity",
-            }
-        ),
-    )  # fmt: skip
+        solver=request.solver or LASTING.solver,
+        steps=request.steps or LASTING.steps,
+        guidance=LASTING.guidance if request.guidance is None else request.guidance,
+        **shared,
+    )
 
 
 def sampling_of(request: LoopRequest) -> Sampling:
-    """The request's choices over the defaults, which are written once, in ``Sampling``."""
-    default = Sampling()
+    """A resolved request's choices over the defaults, which are written once, in ``blocks.py``."""
+    assert request.tempo_bpm is not None and request.bars is not None
+    duration_s = request.bars * request.beats_per_bar * 60 / request.tempo_bpm
+    default = Sampling() if duration_s <= LOOP_S_MAX else LASTING
     return Sampling(
         solver=request.solver or default.solver,
         steps=request.steps or default.steps,
