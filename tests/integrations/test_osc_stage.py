@@ -283,7 +283,8 @@ async def swaps_by_link(here: Studio, tempos: list[float], swaps: int, when: str
                     now_s = (before_s + time.monotonic()) / 2
                     bar = round(beat / quantum) * quantum
                     starts.append((paths[number % 2], now_s + (bar - beat) * 60 / link.tempo))
-                await asyncio.sleep(0.3)  # The beginning of the last one is to be heard at its tempo.
+                # The beginning of the last one is to be heard at its tempo, however early it was told.
+                await asyncio.sleep(max(0.3, starts[-1][1] - time.monotonic() + 0.5))
         first, sound = recorder.sound()
         errors = []
         for path, bar_s in starts:
