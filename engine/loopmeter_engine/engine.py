@@ -93,6 +93,7 @@ class LoopmeterEngine:
         self._cores = cores or (_cores() if self._device.type == "cpu" else 1)
         self._loading = threading.Lock()
         self._source = functools.lru_cache(_PREPARED_MAX)(sources.read_source)
+        self._reference = functools.lru_cache(_PREPARED_MAX)(sources.read_reference)
         self._score = functools.lru_cache(_PREPARED_MAX)(self._compose)
         self._renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare)
         self._live_renderer = functools.lru_cache(_PREPARED_MAX)(self._prepare_live)
@@ -295,7 +296,7 @@ class LoopmeterEngine:
                 score = with_user_midi(score, base64.b64decode(request.midi_base64, validate=True))
             except (InvalidMidi, binascii.Error) as error:
                 raise InvalidRequest("midi_base64", str(error)) from error
-        sources.read_reference(resolved)
+        self._reference(resolved)
         source = self._source(resolved, score.frames(SAMPLE_RATE_HZ))
         return resolved, score if source is None else source.score_of(score)
 
@@ -315,7 +316,7 @@ class LoopmeterEngine:
     def _prepare(self, request: LoopRequest) -> Renderer:
         request, score = self._score(request)
         prompts = [request.prompt] if request.negative_prompt is None else [request.prompt, request.negative_prompt]
-        source, reference = self._source(request, score.frames(SAMPLE_RATE_HZ)), sources.read_reference(request)
+        source, reference = self._source(request, score.frames(SAMPLE_RATE_HZ)), self._reference(request)
         knowledge = None
         if source is not None or reference is not None:
             knowledge = sources.Knowledge(self._autoencoder, source, reference)
@@ -345,7 +346,7 @@ class LoopmeterEngine:
 
         if index > 0:
             return block(index + 1) + full
-        encoded = sources.encoded_frames(source, sources.read_reference(request))
+        encoded = sources.encoded_frames(source, self._reference(request))
         begin = flops.decoding(autoencoder, first=True) + sum(flops.encoding(autoencoder, count) for count in encoded)
         told = len(encoded) > (source is not None)
         before = sum(block(number) for number in range(-source.blocks_before, 0)) if source is not None else 0
@@ -405,6 +406,8 @@ def sampling_of(request: LoopRequest) -> Sampling:
     assert request.tempo_bpm is not None and request.bars is not None
     duration_s = request.bars * request.beats_per_bar * 60 / request.tempo_bpm
     default = Sampling() if duration_s <= LOOP_S_MAX else LASTING
+    if request.negative_prompt is not None:  # Without guidance nothing would heed it.
+        default = dataclasses.replace(default, guidance=Sampling().guidance)
     return Sampling(
         solver=request.solver or default.solver,
         steps=request.steps or default.steps,

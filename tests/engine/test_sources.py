@@ -151,6 +151,14 @@ def test_a_negative_prompt_takes_instruments_away(engine: LoopmeterEngine) -> No
     assert not np.array_equal(made(engine, negative_prompt="harsh noise"), made(engine, guidance=2.0))
 
 
+def test_a_negative_prompt_is_heeded_in_a_long_piece(engine: LoopmeterEngine) -> None:
+    plain = LoopRequest.model_validate(BASE | {"bars": 40})
+    against = plain.model_copy(update={"negative_prompt": "harsh noise"})
+    first = [next(iter(engine.lease(request, 0, 1, None))).pcm for request in (plain, against)]
+    assert engine.plan(against).flops > engine.plan(plain).flops
+    assert first[0] != first[1]
+
+
 def test_a_reference_changes_the_sound_and_not_the_notes(engine: LoopmeterEngine, loop: Mono) -> None:
     told = {"reference_audio_base64": as_base64(loop * 0.3)}
     plain, with_reference = (LoopRequest.model_validate(BASE | fields) for fields in ({}, told))
