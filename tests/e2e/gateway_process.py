@@ -12,9 +12,9 @@ from itertools import count
 from pathlib import Path
 
 from tests.gateway.conftest import Postgres
+from tests.gateway.level_prices import put_level_prices_in_force
 
 from loopmeter_gateway import admin
-from loopmeter_gateway.money.price_book import shipped_toml
 
 PROGRAM = [sys.executable, "-c", "from loopmeter._cli import main; main()"]
 
@@ -24,12 +24,6 @@ def run_program(*arguments: str, env: dict[str, str] | None = None, cwd: Path | 
     return subprocess.run(
         [*PROGRAM, *arguments], env=env, cwd=cwd, capture_output=True, text=True, check=True, timeout=60
     ).stdout
-
-
-def level_book() -> str:
-    """The shipped prices without peak hours, so that what a test pays does not depend on when it runs."""
-    text = shipped_toml("standard").replace('name = "standard"', 'name = "level"', 1)
-    return text[: text.index("[[peaks]]")] + text[text.index("[[plans]]") :]
 
 
 _databases = count()
@@ -79,11 +73,10 @@ class GatewayProcess:
             *self._options,
         ]
         if self._level:
-            admin.add_book(self.db, level_book())
-            options += ["--price-book", "level-1"]
+            options += ["--price-book", put_level_prices_in_force(self.db)]
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
-                [*PROGRAM, "serve", *options, *self._options], stdout=subprocess.PIPE, stderr=log, text=True
+                [*PROGRAM, "serve", *options], stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from loopmeter_engine.fake import FakeEngine
 
 from .conftest import Client, Gate, House, until
+from .level_prices import put_level_prices_in_force
 from .live_client import listening, playing
 
 pytestmark = pytest.mark.anyio
@@ -77,6 +78,7 @@ def log_lines(house: House) -> list[dict[str, object]]:
         "0",
     ]
     command += ["--db", house.settings.db, "--data", str(house.settings.data)]
+    command += ["--price-book", put_level_prices_in_force(house.settings.db)]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert process.stdout is not None

@@ -9,7 +9,7 @@ from functools import partial
 
 from loopmeter_gateway.database import Database
 from loopmeter_gateway.jobs import owners
-from loopmeter_gateway.money.outbox import note_taken, pending_events
+from loopmeter_gateway.money.outbox import OutboxEvent, note_taken, pending_events
 from loopmeter_gateway.money.targets import TargetFailed, UsageTarget
 
 _log = logging.getLogger(__name__)
@@ -25,13 +25,24 @@ class UsageSender:
         self._now_ms = now_ms
 
     async def send_pending(self) -> int:
-        """Send until nothing is left; how many events. Raises ``TargetFailed``; what was taken before is noted."""
+        """Send until nothing is left; how many events. Raises ``TargetFailed``; what was taken before is noted.
+
+        Cancelled in the midst of a batch, it ends that batch first: what a target took is not sent to it again.
+        """
         sent = 0
         while events := await self._database.read(partial(pending_events, target=self._name)):
-            await asyncio.to_thread(self._target.send, events)
-            await self._database.write(partial(note_taken, target=self._name, events=events, now_ms=self._now_ms()))
+            batch = asyncio.create_task(self._send(events))
+            try:
+                await asyncio.shield(batch)
+            except asyncio.CancelledError:
+                await asyncio.gather(batch, return_exceptions=True)
+                raise
             sent += len(events)
         return sent
+
+    async def _send(self, events: list[OutboxEvent]) -> None:
+        await asyncio.to_thread(self._target.send, events)
+        await self._database.write(partial(note_taken, target=self._name, events=events, now_ms=self._now_ms()))
 
     async def run(self, gateway_id: str, every_s: float) -> None:
         """Send every so many seconds, for ever. A target that fails is asked again the next time."""
