@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.integrations.jack_server import RATE_HZ, jack_server, needs_jack
-from tests.integrations.test_osc_bridge import asynchronous
+from tests.integrations.osc_peer import asynchronous
 
 from loopmeter import wav_header
 from loopmeter_integrations.clocks import ClockError, JackTransportClock, MidiClock, OwnClock, Timeline

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import wave
-from collections.abc import Callable, Coroutine
-from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from tests.integrations.osc_peer import bridge_and_peer, peer_of
+from tests.integrations.osc_peer import asynchronous, bridge_and_peer, peer_of
 from tests.integrations.scripted_gateway import PRICE_TOKENS
 
 from loopmeter import LoopRequest, Problem
@@ -20,14 +17,6 @@ from loopmeter_integrations.osc._bridge import RUNNING_MAX_PER_CLIENT
 from loopmeter_integrations.osc._work import request_options
 
 ONE_BAR = LoopRequest(prompt="drums", tempo_bpm=120, bars=1, key="Am")
-
-
-def asynchronous(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(**fixtures: object) -> None:
-        asyncio.run(test(**fixtures))
-
-    return run
 
 
 @asynchronous

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.integrations.osc_peer import Peer, bridge_and_peer, peer_of
+from tests.integrations.osc_peer import Peer, asynchronous, bridge_and_peer, peer_of
 from tests.integrations.scripted_gateway import PRICE_TOKENS
-from tests.integrations.test_osc_bridge import asynchronous
 from tests.integrations.test_osc_codec import bundle
 from tests.integrations.test_osc_hostile import hello, ntp
 

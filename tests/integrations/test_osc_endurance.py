@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integrations.osc_peer import Clock, bridge_and_peer, peer_of
+from tests.integrations.osc_peer import Clock, asynchronous, bridge_and_peer, peer_of
 from tests.integrations.scripted_gateway import ScriptedGateway
-from tests.integrations.test_osc_bridge import asynchronous
 from tests.integrations.test_osc_codec import bundle
 from tests.integrations.test_osc_liblo import LOOPMETER, Process, running
 from tests.integrations.test_osc_tcp import TcpPeer, connected

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.integrations.test_osc_bridge import asynchronous
+from tests.integrations.osc_peer import asynchronous
 
 from loopmeter_integrations.osc._files import AtomicFile, safe_name
 from loopmeter_integrations.osc._spares import SpareFiles

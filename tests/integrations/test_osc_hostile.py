@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.integrations.osc_peer import bridge_and_peer
+from tests.integrations.osc_peer import asynchronous, bridge_and_peer
 from tests.integrations.scripted_gateway import ScriptedGateway
-from tests.integrations.test_osc_bridge import asynchronous
 from tests.integrations.test_osc_codec import bundle
 
 from loopmeter import AsyncLoopmeter

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.integrations.osc_peer import bridge_and_peer
-from tests.integrations.test_osc_bridge import asynchronous
+from tests.integrations.osc_peer import asynchronous, bridge_and_peer
 from zeroconf import IPVersion
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 

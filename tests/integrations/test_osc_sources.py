@@ -11,9 +11,8 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.integrations.osc_peer import bridge_and_peer
+from tests.integrations.osc_peer import asynchronous, bridge_and_peer
 from tests.integrations.scripted_gateway import Answer, ScriptedGateway
-from tests.integrations.test_osc_bridge import asynchronous
 
 from loopmeter import LoopOrder, _material
 from loopmeter_integrations.osc._addresses import BadArguments

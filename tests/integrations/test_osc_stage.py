@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from tests.integrations.hosts.jack import end_process, server_name
 from tests.integrations.jack_server import PERIOD, RATE_HZ, Recorder, jack_server, needs_jack, start_server
-from tests.integrations.osc_peer import Peer, bridge_and_peer
+from tests.integrations.osc_peer import Peer, asynchronous, bridge_and_peer
 from tests.integrations.scripted_gateway import ScriptedGateway
-from tests.integrations.test_osc_bridge import asynchronous
 from tests.integrations.test_playback_mixer import loudest_kink, smooth
 
 from loopmeter_integrations.osc import BridgeSettings, Instruments

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pythonosc.tcp_client import SimpleTCPClient
-from tests.integrations.osc_peer import bridge_and_peer
-from tests.integrations.test_osc_bridge import asynchronous
+from tests.integrations.osc_peer import asynchronous, bridge_and_peer
 
 from loopmeter_integrations.osc import BridgeSettings, parse_networks
 from loopmeter_integrations.osc._clients import Client
