@@ -10,6 +10,7 @@ import wave
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -252,6 +253,13 @@ async def test_beats_are_told_to_who_subscribed(tmp_path: Path) -> None:
     assert {beat[4] for beat in beats} == {600.0}
 
 
+def beat_now(link: Any) -> tuple[float, float]:
+    """Seconds on the clock, and the beat then: of several readings the one that took the shortest."""
+    readings = [(time.monotonic(), link.beat, time.monotonic()) for _ in range(5)]
+    before_s, beat, after_s = min(readings, key=lambda reading: reading[2] - reading[0])
+    return (before_s + after_s) / 2, beat
+
+
 async def swaps_by_link(here: Studio, tempos: list[float], swaps: int, when: str, quantum: int) -> list[float]:
     """Swap loops while a Link peer of our own sets the tempo; how far each start was from its bar, in seconds."""
     from aalink import Link
@@ -277,9 +285,7 @@ async def swaps_by_link(here: Studio, tempos: list[float], swaps: int, when: str
                     own_id = f"swap-{tempo}-{number}"
                     here.peer.ask("/loopmeter/play", own_id, 1, f"{tempo}-{number % 2}", when)
                     await here.started(own_id)
-                    before_s = time.monotonic()
-                    beat = link.beat
-                    now_s = (before_s + time.monotonic()) / 2
+                    now_s, beat = beat_now(link)
                     bar = round(beat / quantum) * quantum
                     starts.append((paths[number % 2], now_s + (bar - beat) * 60 / link.tempo))
                 # The beginning of the last one is to be heard at its tempo, however early it was told.
