@@ -6,20 +6,23 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 import pytest
 from tests.integrations.hosts.jack import end_process, server_name
 
 from loopmeter_integrations.playback import FrameTimes
+from loopmeter_integrations.playback._jack import library_lock
 from loopmeter_integrations.playback._mixer import Frames
 
 RATE_HZ = 48_000
 PERIOD = 2048  # Large, for machines that do other things too.
+PROBE = "import jack, sys; jack.Client('probe', servername=sys.argv[1], no_start_server=True).close()"
 
 needs_jack = pytest.mark.skipif(shutil.which("jackd") is None, reason="needs jackd2")
 
@@ -34,24 +37,20 @@ def jack_server() -> Iterator[str]:
 
 def start_server(name: str, rate_hz: int = RATE_HZ) -> subprocess.Popen[bytes]:
     """A server that takes clients; ``end_process`` ends it."""
-    import jack
-
     command = ["jackd", "-r", "-n", name, "-d", "dummy", "-r", str(rate_hz), "-p", str(PERIOD)]
     quiet = {"JACK_NO_AUDIO_RESERVATION": "1"}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ, **quiet), close_fds=False)
         until_s = time.monotonic() + 20
-        while True:
-            try:
-                jack.Client("probe", servername=name, no_start_server=True).close()
-                return process
-            except jack.JackOpenError:
-                if process.poll() is not None:
-                    _explain(log)
-                if time.monotonic() > until_s:
-                    end_process(process)
-                    raise AssertionError("jackd does not take clients") from None
-                time.sleep(0.05)
+        # In a process of its own: in this one another thread may be in libjack, too.
+        while subprocess.run([sys.executable, "-c", PROBE, name], stderr=subprocess.DEVNULL).returncode != 0:
+            if process.poll() is not None:
+                _explain(log)
+            if time.monotonic() > until_s:
+                end_process(process)
+                raise AssertionError("jackd does not take clients")
+            time.sleep(0.05)
+        return process
 
 
 def _explain(log: IO[bytes]) -> NoReturn:
@@ -62,13 +61,22 @@ def _explain(log: IO[bytes]) -> NoReturn:
     raise AssertionError(f"jackd ended: {said}")
 
 
+def _opened(server: str) -> Any:
+    """A client; asked for again when the server is busy with one that just died."""
+    import jack
+
+    for _ in range(20):
+        with library_lock, contextlib.suppress(jack.JackOpenError):
+            return jack.Client("recorder", servername=server, no_start_server=True)
+        time.sleep(0.1)
+    raise AssertionError("the server takes no recorder")
+
+
 class Recorder:
     """Keeps what ``source``'s first port plays, with the server's frame numbers."""
 
     def __init__(self, server: str, source: str) -> None:
-        import jack
-
-        self._client = jack.Client("recorder", servername=server, no_start_server=True)
+        self._client = _opened(server)
         self._port = self._client.inports.register("in")
         self._blocks: list[tuple[int, Frames]] = []
         self._cycles: list[tuple[int, float]] = []
@@ -92,8 +100,9 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.deactivate()
-        self._client.close()
+        with library_lock:
+            self._client.deactivate()
+            self._client.close()
 
     def sound(self) -> tuple[int, Frames]:
         """The number of the first frame, and everything from there on without a hole."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,10 @@ from loopmeter_integrations.playback._mixer import CHANNELS
 from loopmeter_integrations.playback._outputs import FrameTimes, OutputError, Render
 
 log = logging.getLogger("loopmeter.osc")
+
+library_lock = threading.Lock()
+"""Held while a client of this process is opened or closed: libjack, which keeps one state for all of them, crashes or
+hangs when two threads do so at once."""
 
 
 class JackOutput:
@@ -60,7 +65,8 @@ class JackOutput:
         jack = self._jack
         _listen(jack)
         try:
-            return jack.Client(self._name, no_start_server=True, servername=self._server)
+            with library_lock:
+                return jack.Client(self._name, no_start_server=True, servername=self._server)
         except jack.JackOpenError as error:
             raise OutputError(
                 "expected a JACK server, found none; start one, for example: jackd -d alsa, or use --play portaudio"
@@ -110,7 +116,7 @@ class JackOutput:
     def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(self._jack.JackError):  # The server may have gone.
+            with library_lock, contextlib.suppress(self._jack.JackError):  # The server may have gone.
                 client.deactivate()
                 client.close()
 
