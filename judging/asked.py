@@ -111,7 +111,13 @@ def _stem_loops() -> list[Loop]:
         parts: dict[str, tuple[Layer, ...]] = {MIX: STEMS, **{layer: (layer,) for layer in STEMS}}
         for part, layers in parts.items():
             request = LoopRequest(
-                prompt=prompt, tempo_bpm=tempo_bpm, bars=2, key=_KEYS[number], layers=layers, seed=400 + number
+                prompt=prompt,
+                tempo_bpm=tempo_bpm,
+                bars=2,
+                key=_KEYS[number],
+                layers=layers,
+                seed=400 + number,
+                stems=True,
             )
             made.append(Loop(stem_name(number, part), "stem", request))
     return made

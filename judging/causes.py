@@ -47,13 +47,6 @@ CAUSES: dict[str, str] = {
         "Compare the codec's column: what is lost there are the partials that tell major from minor. Next: as for "
         "notes."
     ),
-    "stems_sum": (
-        "The mix and each stem are made apart, each on its own way through the sampler: the same notes on the "
-        "same instruments, but noise and phases of their own, so that waveforms do not cancel. Even the codec "
-        "alone, which finds phases anew for each, is far from it. The log-mel distance in the next row tells how "
-        "alike they sound. Next: make a mix as the sum of its stems where stems are asked for; it costs one "
-        "stream a stem."
-    ),
     "stems_own": (
         "Compare the codec's column: blur of one layer looks to the judge like a little of another that plays in "
         "the same range at the same time. Next: as for notes."

@@ -119,7 +119,7 @@ def _stems(judged: list[Judged]) -> list[Row]:
     parts = {version: spread(shares, "{:.2f}") for version, shares in own.items()}
     aim = at_most(-30, "-30")
     return [
-        _of_stems("mix less the sum of its stems, dB", found, lambda s: s.residual_db, aim, "stems_sum"),
+        _of_stems("mix less the sum of its stems, dB", found, lambda s: s.residual_db, aim),
         _of_stems("log-mel distance of that sum from the mix, dB", found, lambda s: s.distance_db),
         alone,
         Row("how much of a stem its own layer explains", "", parts),

@@ -19,6 +19,7 @@ _NEEDS: Mapping[str, frozenset[str]] = {
     "density": frozenset({"density"}),
     "intensity": frozenset({"intensity"}),
     "sections": frozenset({"sections"}),
+    "stems": frozenset({"stems"}),
     "negative_prompt": frozenset({"negative_prompt"}),
     "lyrics": frozenset({"lyrics"}),
     "language": frozenset({"lyrics"}),

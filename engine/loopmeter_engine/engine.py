@@ -15,7 +15,7 @@ import platform
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from loopmeter import LAYERS, LiveRequest, LoopRequest
 from loopmeter_engine import flops, sources
-from loopmeter_engine.blocks import BLOCK_SAMPLES, LASTING, Sampling, StreamState
+from loopmeter_engine.blocks import BLOCK_SAMPLES, LASTING, Sampling
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
     LEASE_CHUNKS_MAX,
@@ -50,14 +50,16 @@ from loopmeter_engine.planner.chord_names import read_chords
 from loopmeter_engine.planner.midi import InvalidMidi, score_to_midi, with_user_midi
 from loopmeter_engine.planner.plan import plan_score, resolve
 from loopmeter_engine.score import Score
+from loopmeter_engine.stems import Mix, stem_scores, stem_seed
 from loopmeter_engine.streaming import Geometry, Renderer
+from loopmeter_engine.summary import summary_of
 from loopmeter_engine.text.understand import PromptReader
 from loopmeter_engine.weights_io import WEIGHTS, fingerprint, load_autoencoder, load_transformer
 
 DURATION_S_MAX = 300.0
 _CAPABILITIES = frozenset(
     {"hifi", "live", "midi", "midi_in", "layers", "guidance", "solver", "steps"}
-    | {"chords", "swing", "density", "intensity", "sections"}
+    | {"chords", "swing", "density", "intensity", "sections", "stems"}
     | {*sources.TASKS, "reference_audio", "negative_prompt"}
 )
 STREAMS_AT_ONCE = 8
@@ -142,27 +144,24 @@ class LoopmeterEngine:
 
     def _make(self, request: LoopRequest, start_chunk: int, count: int, state: bytes | None) -> Iterator[Chunk]:
         renderer = self._renderer(request)
-        current = renderer.initial_state()
+        current: Any = renderer.initial_state()
         first = start_chunk
         if start_chunk > 0 and state is None:
             first = 0  # Work the way there again; those chunks are not handed out.
         elif start_chunk > 0 and state is not None:
             try:
-                current = StreamState.from_bytes(state, self._device)
+                current = renderer.state_of(state)
             except ValueError as error:
                 raise EngineFailed(f"{error}; pass the state_after of chunk {start_chunk - 1}, or None") from error
-        channels = renderer.channels
         for index in range(first, start_chunk + count):
-            _work_alone()
-            with self._network.turn() as turn:
-                sound, current = renderer.chunk(index, current)
-                pcm = pcm_bytes(sound, 24 if channels == 2 else 16)
+            sound, current, seconds = renderer.in_turn(index, current)
             if index >= start_chunk:
+                pcm = pcm_bytes(sound, 24 if renderer.channels == 2 else 16)
                 usage = Usage(
                     frames=sound.shape[-1],
                     steps=passes(renderer.sampling.solver, renderer.sampling.steps),
                     flops=self._flops(request, index),
-                    device_seconds=turn.seconds,
+                    device_seconds=seconds,
                     peak_memory_bytes=_peak_memory_bytes(self._device),
                 )
                 yield Chunk(index, pcm, sound.shape[-1], usage, current.to_bytes())
@@ -206,7 +205,6 @@ class LoopmeterEngine:
             except ValueError as error:
                 raise EngineFailed(f"{error}; pass the state_after of chunk {start_chunk - 1}, or None") from error
         for index in range(first, start_chunk + count):
-            _work_alone()
             with self._network.turn() as turn:
                 made = renderer.chunk(index, changes, current)
                 current = made.state
@@ -282,6 +280,10 @@ class LoopmeterEngine:
         """The request with nothing left open, and its score. Raises InvalidRequest."""
         refuse_unsupported(request, "loopmeter", _CAPABILITIES)
         brief = self._brief(request)
+        if request.stems and request.task not in (None, "text2music"):
+            raise InvalidRequest(
+                "stems", f"expected no stems with {request.task}, whose source is one sound, found true; leave it out"
+            )
         request = sources.with_measured_tempo(request)
         try:
             resolved = resolve(request, brief)
@@ -313,8 +315,13 @@ class LoopmeterEngine:
         without = {*brief.layers_without, *against.layers_only, *against.families}
         return dataclasses.replace(brief, layers_without=tuple(layer for layer in LAYERS if layer in without))
 
-    def _prepare(self, request: LoopRequest) -> Renderer:
+    def _prepare(self, request: LoopRequest) -> Renderer | Mix:
         request, score = self._score(request)
+        if request.stems:
+            return Mix([self._renderer_of(request, stem, stem_seed(request.seed, stem)) for stem in stem_scores(score)])
+        return self._renderer_of(request, score, request.seed)
+
+    def _renderer_of(self, request: LoopRequest, score: Score, seed: int) -> Renderer:
         prompts = [request.prompt] if request.negative_prompt is None else [request.prompt, request.negative_prompt]
         source, reference = self._source(request, score.frames(SAMPLE_RATE_HZ)), self._reference(request)
         knowledge = None
@@ -325,13 +332,21 @@ class LoopmeterEngine:
             self._autoencoder,
             score,
             self._reader.encoder.encode(prompts),
-            seed=request.seed,
+            seed=seed,
             channels=2 if request.quality == "hifi" else 1,
             sampling=sampling_of(request),
             knowledge=knowledge,
         )
 
     def _flops(self, request: LoopRequest, index: int) -> int:
+        """Of chunk ``index``."""
+        return self._streams(request) * self._stream_flops(request, index)
+
+    def _streams(self, request: LoopRequest) -> int:
+        """How many streams make a request."""
+        return len(self._score(request)[1].layers) if request.stems else 1
+
+    def _stream_flops(self, request: LoopRequest, index: int) -> int:
         """Of chunk ``index``: one block, or the pre-roll and the first block with all that is done once."""
         transformer, autoencoder, sampling = self._transformer.config, self._autoencoder.config, sampling_of(request)
         rows = 1 if sampling.guidance == 1.0 else 2
@@ -370,7 +385,8 @@ class LoopmeterEngine:
         rows = 1 if sampling_of(request).guidance == 1.0 else 2
         config = self._autoencoder.config
         activations = 4 * 3 * BLOCK_FRAMES * SUBFRAMES * config.decoder_width * 4
-        return self._weights_bytes + rows * 1_000_000 + activations
+        streams = self._streams(request)
+        return self._weights_bytes + streams * rows * 1_000_000 + min(streams, self._cores) * activations
 
     @functools.cached_property
     def _weights_bytes(self) -> int:
@@ -415,35 +431,6 @@ def sampling_of(request: LoopRequest) -> Sampling:
     )
 
 
-def summary_of(score: Score, request: LoopRequest) -> dict[str, object]:
-    """What a person wants to know of a score, as plain JSON values."""
-    return {
-        "tempo_bpm": score.tempo_bpm,
-        "bars": score.bars,
-        "beats_per_bar": score.beats_per_bar,
-        "key": request.key,
-        "mode": score.mode,
-        "genre": score.genre,
-        "mood": score.mood,
-        "chords": [{"beat": span.onset_beats, "symbol": span.symbol} for span in score.chords],
-        "layers": {layer: score.timbres[layer].family for layer in score.layers},
-        "notes": sum(note.layer in score.timbres for note in score.notes),
-        "hits": len(score.hits) if "drums" in score.timbres else 0,
-        "sections": _section_starts(request),
-    }
-
-
-def _section_starts(request: LoopRequest) -> list[dict[str, object]]:
-    assert request.tempo_bpm is not None
-    found: list[dict[str, object]] = []
-    bar = 0
-    for section in request.sections or ():
-        start_s = bar * request.beats_per_bar * 60 / request.tempo_bpm
-        found.append({"name": section.name, "bar": bar, "bars": section.bars, "frame": round(start_s * SAMPLE_RATE_HZ)})
-        bar += section.bars
-    return found
-
-
 def pcm_bytes(sound: Tensor, bits: int) -> bytes:
     """(channels, frames) in [-1, 1] to interleaved little-endian integers of 16 or 24 bit."""
     top = 2 ** (bits - 1) - 1
@@ -452,17 +439,6 @@ def pcm_bytes(sound: Tensor, bits: int) -> bytes:
         return bytes(values.astype("<i2").tobytes())
     assert bits == 24
     return np.ascontiguousarray(values).view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
-
-
-def _work_alone() -> None:
-    """Off the main thread, compute without further threads: a setting of this thread, not of the process.
-
-    Every thread that computes brings a team of its own, and the teams wait for each other while they spin: in a worker
-    thread of a gateway a stream ran 6.3 times real time with two threads on two cores, and 11.3 times with one. Asked
-    at every chunk, since a lease may be made by several threads in turn.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        torch.set_num_threads(1)
 
 
 def _cores() -> int:

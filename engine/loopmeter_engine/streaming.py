@@ -81,7 +81,7 @@ class Renderer:
         sampling: Sampling,
         knowledge: Knowledge | None = None,
     ) -> None:
-        self.sampling, self.channels = sampling, channels
+        self.network, self.sampling, self.channels = network, sampling, channels
         self.player = Player(network, score, text, sampling, seed, -BLOCK_FRAMES * FRAME_S, knowledge)
         self.sounder = Sounder(autoencoder, channels, seed)
         self.geometry = Geometry(score.frames(SAMPLE_RATE_HZ), autoencoder.config.lookahead)
@@ -91,9 +91,27 @@ class Renderer:
     def initial_state(self) -> StreamState:
         return self.sounder.initial_state(self.player.init_memory())
 
+    def state_of(self, data: bytes) -> StreamState:
+        """Raises ValueError when ``data`` is no state."""
+        return StreamState.from_bytes(data, self.player.device)
+
+    def in_turn(self, index: int, state: StreamState) -> tuple[Tensor, StreamState, float]:
+        """``chunk``, when the device is free, and the seconds that it computed."""
+        with self.network.turn() as turn:
+            sound, state = self.chunk(index, state)
+        return sound, state, turn.seconds
+
     @torch.inference_mode()
     def chunk(self, index: int, state: StreamState) -> tuple[Tensor, StreamState]:
         """PCM of chunk ``index``, (channels, frames) in [-1, 1], and the state after it."""
+        sound, state = self.unclipped(index, state)
+        sound = soft_clipped(sound)
+        begin = sum(self.geometry.chunk_frames[:index])
+        return sound if self.splice is None else self.splice(begin, sound), state
+
+    @torch.inference_mode()
+    def unclipped(self, index: int, state: StreamState) -> tuple[Tensor, StreamState]:
+        """The same with peaks beyond 1, to be added to others."""
         if index == 0:
             pre_roll, state = self._block(0, state)
             first, state = self._block(1, state)
@@ -106,8 +124,8 @@ class Renderer:
         begin = sum(self.geometry.chunk_frames[:index])
         sound = sound[:, : self.geometry.chunk_frames[index]]
         if self.splice is not None:
-            return self.splice(begin, soft_clipped(sound)), state
-        return soft_clipped(_joined(sound, state.join, self.geometry.frames - begin)), state
+            return sound, state
+        return _joined(sound, state.join, self.geometry.frames - begin), state
 
     def _block(self, number: int, state: StreamState) -> tuple[Tensor, StreamState]:
         latents = self.player.denoise(number, state.memory)

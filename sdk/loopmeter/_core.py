@@ -61,6 +61,7 @@ class LoopOptions(TypedDict, total=False):
     density: float | None
     intensity: float | None
     sections: Sequence[Section] | None
+    stems: bool | None
     task: Task | None
     negative_prompt: str | None
     lyrics: str | None

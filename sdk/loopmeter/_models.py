@@ -67,7 +67,8 @@ class LoopRequest(BaseModel):
 
     ``chords`` is one name a bar (``"Am F C G"``), or bars with several (``"Am F | C G"``), going round. ``swing`` 1 is
     a full triplet. ``density`` (few or many notes) and ``intensity`` (soft or hard) go from 0 to 1, 0.5 being the
-    genre's habit of intensity. ``sections`` make a whole piece; their bars add up to its length.
+    genre's habit of intensity. ``sections`` make a whole piece; their bars add up to its length. ``stems`` makes the
+    loop as the sum of its layers: the same request with one of its ``layers`` is then that stem, to the sample.
 
     The length is exact: ``round(bars * beats_per_bar * 60 / tempo_bpm * sample_rate_hz)`` frames.
     """
@@ -92,6 +93,7 @@ class LoopRequest(BaseModel):
     density: Annotated[float, Field(ge=0, le=1)] | None = None
     intensity: Annotated[float, Field(ge=0, le=1)] | None = None
     sections: Annotated[tuple[Section, ...], Field(min_length=1, max_length=32)] | None = None
+    stems: bool | None = None
 
     @model_validator(mode="after")
     def _sections_fill_the_bars(self) -> Self:

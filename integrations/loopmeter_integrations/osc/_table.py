@@ -73,6 +73,7 @@ OPTIONS: dict[str, Parameter] = {
         Parameter("density", "f", "few or many notes, 0 to 1"),
         Parameter("intensity", "f", "soft or hard, 0 to 1"),
         Parameter("sections", "s", "a whole piece: name, bars and, if you like, energy, as `intro 4 0.3, verse 8`"),
+        Parameter("stems", "i", "1: as the sum of its layers, each of which is then a stem of it to the sample"),
         Parameter("task", "s", "what an engine that can do more than make loops should do, as `repaint`"),
         Parameter("lyrics", "s", "what is sung, where the engine sings"),
         Parameter("language", "s", "of the lyrics, as `en`"),

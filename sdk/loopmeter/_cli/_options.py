@@ -63,6 +63,9 @@ _LOOP_OPTIONS = (
     click.option("--chords", help="One name a bar: 'Am F C G'; several in a bar: 'Am F | C G'."),
     click.option("--sections", type=_Sections(), help="A whole piece, such as intro:4,verse:8:0.5,chorus:8:0.9."),
     click.option("--layers", type=_Layers(), help=f"Some of {','.join(LAYERS)}."),
+    click.option(
+        "--stems", is_flag=True, default=None, help="As the sum of its --layers, which asked alone are its stems."
+    ),
     click.option("--density", type=float, help="Few or many notes, 0 to 1."),
     click.option("--intensity", type=float, help="Soft or hard, 0 to 1."),
     click.option("--swing", type=float, help="0 is straight, 1 a full triplet."),

@@ -89,6 +89,7 @@ def test_every_field_of_a_request_can_be_asked_for(lines: list[str]) -> None:
         lora="mine",
         shift=3,
         conform=True,
+        stems=True,
     )
     assert request.sections is not None
     assert [(part.name, part.bars, part.energy) for part in request.sections] == [("intro", 2, 0.3), ("verse", 6, None)]

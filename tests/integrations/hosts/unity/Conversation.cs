@@ -31,7 +31,7 @@ static class Conversation
             Solver = "heun", Steps = 8, Guidance = 2.5, NegativePrompt = "no vocals", Task = "continue",
             Source = new byte[] { 82, 73, 70, 70 }, Reference = new byte[] { 0 }, CoverStrength = 0.5, RepaintFromBeat = 4,
             RepaintToBeat = 8.5, Track = "bass", Tracks = new[] { "strings", "brass" }, Lyrics = "la\nla", Language = "en",
-            Lora = "mine", Shift = 3, Conform = true, Sections = new[] { new Section("intro", 2, 0.3), new Section("verse", 6) }
+            Lora = "mine", Shift = 3, Conform = true, Stems = true, Sections = new[] { new Section("intro", 2, 0.3), new Section("verse", 6) }
         };
     }
 

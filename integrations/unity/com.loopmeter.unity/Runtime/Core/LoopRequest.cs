@@ -48,6 +48,8 @@ namespace Loopmeter
         public double? Shift;
         /// <summary>Measure the beats of what came out, and place them on the grid.</summary>
         public bool? Conform;
+        /// <summary>Make the loop as the sum of its layers; <c>ForLayer</c> then gives its stems.</summary>
+        public bool? Stems;
 
         public LoopRequest() { }
 
@@ -98,6 +100,7 @@ namespace Loopmeter
             Add(json, "language", Language);
             Add(json, "lora", Lora);
             Add(json, "shift", Shift);
+            if (Stems.HasValue) json.Append(",\"stems\":").Append(Stems.Value ? "true" : "false");
             if (Conform.HasValue) json.Append(",\"conform\":").Append(Conform.Value ? "true" : "false");
             if (Sections != null)
             {
