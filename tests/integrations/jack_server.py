@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -106,10 +107,11 @@ class Recorder:
 
     def sound(self) -> tuple[int, Frames]:
         """The number of the first frame, and everything from there on without a hole."""
-        first = self._blocks[0][0]
-        length = self._blocks[-1][0] - first + PERIOD
+        blocks = list(self._blocks)  # The recording may go on.
+        first = blocks[0][0]
+        length = blocks[-1][0] - first + PERIOD
         sound = np.full(length, np.nan, np.float32)
-        for frame, block in self._blocks:
+        for frame, block in blocks:
             sound[frame - first : frame - first + len(block)] = block
         return first, sound
 
@@ -124,6 +126,14 @@ class Recorder:
         stretches = np.split(sound, np.flatnonzero(np.diff(good.astype(int))) + 1)
         flags = np.split(good, np.flatnonzero(np.diff(good.astype(int))) + 1)
         return [stretch for stretch, flag in zip(stretches, flags, strict=True) if flag[0]]
+
+    async def unbroken_half_second(self) -> Frames:
+        """The longest stretch, once it is that long and past what had been asked for before."""
+        while True:
+            await asyncio.sleep(1.5)
+            stretches = self.unbroken() if self._blocks else []
+            if stretches and len(longest := max(stretches, key=len)) >= RATE_HZ // 2:
+                return longest
 
     def time_of(self, frame: int) -> float:
         """When the cycle of ``frame`` began plus the rest, by the earliest wake-ups of the whole recording."""

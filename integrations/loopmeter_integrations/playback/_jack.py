@@ -21,6 +21,8 @@ library_lock = threading.Lock()
 """Held while a client of this process is opened or closed: libjack, which keeps one state for all of them, crashes or
 hangs when two threads do so at once."""
 
+QUIET_S = 0.3  # Much longer than a callback takes to come back from Python.
+
 
 class JackOutput:
     """Two output ports of the client ``name``, connected to the first physical inputs where there are some.
@@ -60,6 +62,8 @@ class JackOutput:
         self._client: Any = self._opened()
         self.rate_hz = int(self._client.samplerate)
         self.xruns = 0
+        self._gone = False  # The server, or its patience with us.
+        self._called_s = 0.0  # When a thread of JACK was last in Python.
 
     def _opened(self) -> Any:
         jack = self._jack
@@ -74,6 +78,7 @@ class JackOutput:
 
     def start(self, render: Render, lost: Callable[[str], None] = lambda _: None) -> None:
         client = self._client = self._client or self._opened()
+        self._gone = False
         if int(client.samplerate) != self.rate_hz:
             found_hz = int(client.samplerate)
             self.close()
@@ -107,6 +112,7 @@ class JackOutput:
             block = render(count, time_s)
             for channel, port in enumerate(ports):
                 port.get_array()[:] = block[:, channel]
+            self._called_s = time.monotonic()
 
         client.set_process_callback(process)
         client.set_xrun_callback(self._count_xrun)
@@ -116,15 +122,28 @@ class JackOutput:
     def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
+            self._await_callbacks()
             with library_lock, contextlib.suppress(self._jack.JackError):  # The server may have gone.
                 client.deactivate()
                 client.close()
 
+    def _await_callbacks(self) -> None:
+        """Wait for JACK's threads to leave Python, if the server is gone.
+
+        libjack then ends them wherever they are. One that has the interpreter's lock at that moment never gives it
+        back, and the whole process stands still.
+        """
+        while self._gone and (left_s := self._called_s + QUIET_S - time.monotonic()) > 0:
+            time.sleep(left_s)
+
     def _on_shutdown(self, reason: str, lost: Callable[[str], None]) -> None:
         """In a thread of JACK, in which nothing of JACK may be called."""
+        self._called_s = time.monotonic()
+        self._gone = True
         if self._transport is not None:
             self._transport.stop(time.monotonic())
         lost(reason or "the JACK server has ended")
+        self._called_s = time.monotonic()
 
     def _count_xrun(self, _delayed_us: float) -> None:
         self.xruns += 1
