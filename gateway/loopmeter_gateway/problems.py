@@ -24,6 +24,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "malformed_json": ProblemKind(400, "The body is not JSON"),
     "unauthenticated": ProblemKind(401, "No valid API key"),
     "insufficient_tokens": ProblemKind(402, "Not enough tokens"),
+    "over_max_tokens": ProblemKind(402, "The price is above the cap of the request"),
     "key_budget_exceeded": ProblemKind(402, "The budget of this key is spent"),
     "forbidden": ProblemKind(403, "This key may not do that"),
     "model_not_in_plan": ProblemKind(403, "The plan does not include this model"),

@@ -28,6 +28,7 @@ from loopmeter_gateway.problems import Refused
 
 _Request = Request[Any, Any, Any]
 _FORMS = (WAV_MEDIA_TYPE, CHUNKS_MEDIA_TYPE, "application/json")
+_MAX_TOKENS = "Loopmeter-Max-Tokens"
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -58,6 +59,7 @@ class Loops(Controller):
             request=LoopRequest.model_validate(data.model_dump(exclude={"quote_id"})),
             quote_id=data.quote_id,
             runs_by_itself=form == "application/json",
+            max_tokens=_max_tokens(request),
         )
         record = await gateway.order(caller, order)
         if form == "application/json":
@@ -139,6 +141,16 @@ def _idempotency_key(request: _Request) -> str:
     if _IDEMPOTENCY_KEY.fullmatch(key) is None:
         raise Refused.field("Idempotency-Key", "1 to 255 visible ASCII characters", repr(key[:80]))
     return key
+
+
+def _max_tokens(request: _Request) -> int | None:
+    """The most that this loop may cost, if its caller sets a limit."""
+    found = request.headers.get(_MAX_TOKENS)
+    if found is None:
+        return None
+    if re.fullmatch("[0-9]{1,15}", found) is None:
+        raise Refused.field(_MAX_TOKENS, "a whole number of tokens of at most 15 digits", repr(found[:80]))
+    return int(found)
 
 
 def _require_kept(gateway: Gateway, record: JobRecord) -> None:

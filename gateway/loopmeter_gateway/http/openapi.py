@@ -44,6 +44,12 @@ _HEADERS: dict[tuple[str, str], tuple[_Json, ...]] = {
             "example": "take-1",
         },
         {
+            "name": "Loopmeter-Max-Tokens",
+            "description": "Refuse the loop with 402 over_max_tokens, before anything is held, if it costs more.",
+            "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+            "example": "900",
+        },
+        {
             "name": "Accept",
             "description": "The sound as a WAV file, as framed chunks with a meter each, or the job at once.",
             "schema": {"type": "string", "enum": ["audio/wav", CHUNKS_MEDIA_TYPE, "application/json"]},

@@ -27,7 +27,7 @@ Ended = Literal["completed", "cancelled", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who asks for what, under which idempotency key. ``order_sha256`` covers the request."""
+    """Who asks for what, under which idempotency key, for at most how much. ``order_sha256`` covers the request."""
 
     customer_id: str
     idempotency_key: str
@@ -38,6 +38,7 @@ class Order:
     key_id: str = ""
     budget_id: str = ""
     gateway_id: str | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ def order_job(
     """The one job of an idempotency key, and whether it is new. ``offer`` is the price where no quote is redeemed.
 
     Raises:
-        Refused: insufficient_tokens, key_budget_exceeded, idempotency_key_reused, or as ``redeem_quote``; nothing
-            changed.
+        Refused: over_max_tokens, insufficient_tokens, key_budget_exceeded, idempotency_key_reused, or as
+            ``redeem_quote``; nothing changed.
     """
     same_key = (jobs.c.customer_id == order.customer_id) & (jobs.c.idempotency_key == order.idempotency_key)
     before = connection.execute(select(jobs).where(same_key)).first()
@@ -122,6 +123,7 @@ def order_job(
     if order.quote_id is not None:
         offer = redeem_quote(connection, order.quote_id, order.customer_id, order.request, job_id, now_ms)
     assert offer is not None
+    _check_max_tokens(order, offer)
     check_budgets(connection, order.key_id, order.budget_id, offer.tokens, now_ms)
     hold_id = ledger.hold_id(order.customer_id, order.idempotency_key)
     ledger.hold(connection, hold_id, order.customer_id, offer.tokens, now_ms, hold_expires_at_ms)
@@ -148,6 +150,17 @@ def order_job(
     }
     row = connection.execute(insert(jobs).returning(jobs), values).one()
     return _record(row, offer), True
+
+
+def _check_max_tokens(order: Order, offer: Offer) -> None:
+    if order.max_tokens is not None and offer.tokens > order.max_tokens:
+        raise Refused(
+            "over_max_tokens",
+            f"expected a price of at most {order.max_tokens} tokens, found {offer.tokens}; ask for fewer bars or lower "
+            "quality, or raise Loopmeter-Max-Tokens. Nothing was held",
+            tokens=offer.tokens,
+            max_tokens=order.max_tokens,
+        )
 
 
 def find_job(connection: Connection, job_id: str, customer_id: str) -> JobRecord:
