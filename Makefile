@@ -40,6 +40,7 @@ reference: $(INSTALLED) ## write docs/sdk-reference.md from the docstrings
 judge: $(INSTALLED) .venv-judge/.installed ## have independent judges measure generated loops; writes docs/quality.md and docs/img
 	$(BIN)/python -m judging.audio
 	.venv-judge/bin/python -m judging.outside
+	$(BIN)/python -m judging.spliced
 	$(BIN)/python -m judging.piece
 	$(BIN)/python -m judging.steps
 	$(BIN)/python -m judging.report

@@ -49,13 +49,14 @@ def main() -> None:
     judged = judge_all()
     composed = [entry for entry in judged if entry.kind in ("drums", "tonal", "any")]
     rows = [*_length_and_tempo(composed), *_tones(composed), *_seams(composed), *_hits(composed), *_sound(composed)]
-    asked, piece = report_asked.asked_rows(judged), report_asked.piece_rows()
+    asked, piece, spliced = report_asked.asked_rows(judged), report_asked.piece_rows(), report_asked.spliced_rows()
     page = _PAGE.format(
         main=_shown(rows),
         asked=_shown(asked),
+        spliced=_shown(spliced),
         piece=_shown(piece),
         steps=report_asked.steps_table(),
-        falling_short=falling_short([*rows, *asked, *piece]),
+        falling_short=falling_short([*rows, *asked, *spliced, *piece]),
         **{kind: len(of_kind(judged, kind)) for kind in ("drums", "tonal", "any")},
     )
     print(page)
@@ -244,6 +245,12 @@ Thirty MIDI files of one layer each, chords that the planner does not know, an i
 whose stems are asked as well.
 
 {asked}
+
+## Loops made from loops
+
+24 loops: beats 4 to 6 of each made anew, and a bar made to follow it. A join is judged as a loop's seam is.
+
+{spliced}
 
 ## Five minutes
 

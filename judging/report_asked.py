@@ -26,6 +26,7 @@ from judging.rows import (
 from judging.stems import OWN_MIN, Stems, measure_stems
 from judging.steps import MEASURES
 
+_JOIN_ROOM = 1.5  # As for seams: a hit on the beat is a surprise in any sound.
 _LEVEL_DB, _HIGH_LEVEL_DB = 3.0, 6.0  # How far a section's level may lie from the planned one.
 
 
@@ -185,6 +186,26 @@ def piece_rows() -> list[Row]:
         plain_row("log-mel distance in minute 5, dB", NO_AIM, fifth, "{:.2f}"),
         plain_row("minute 5 over minute 1", slower, fifth / first, "{:.2f} x"),
     ]  # fmt: skip
+
+
+def spliced_rows() -> list[Row]:
+    figures = last("spliced")
+    if figures is None:
+        return []
+    moved = max(entry["moved"] for entry in figures)
+    joins = [entry[join] for entry in figures for join in ("begin", "end", "follow")]
+    calm = [ratio <= 1 for ratio, _ in joins]
+    as_calm = [ratio <= max(1, _JOIN_ROOM * before) for ratio, before in joins]
+    return [
+        plain_row("largest change outside of the repainted beats, full scale 1", at_most(1e-3), moved, "{:.0e}"),
+        _share("joins with a seam ratio of at most 1", calm, "seam"),
+        _share(f"the same, or of at most {_JOIN_ROOM:g} x the source's in that place", as_calm, "seam"),
+    ]
+
+
+def _share(what: str, holds: list[bool], cause: str) -> Row:
+    aim, share = share_of(95), sum(holds) / len(holds)
+    return Row(what, aim.text, {"generated": f"{100 * share:.0f} % ({sum(holds)}/{len(holds)})"}, aim.met(share), cause)
 
 
 def steps_table() -> str:
