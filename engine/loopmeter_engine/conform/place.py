@@ -82,7 +82,7 @@ def conform(
     out = _joined(wave, splice(wave, sample_rate_hz, anchors, frames), anchors[0], sample_rate_hz)
     report = ConformReport(
         asked_bpm=tempo_bpm,
-        measured_bpm=float(60.0 * sample_rate_hz * count / (beats[-1] - beats[0])),
+        measured_bpm=float(60.0 * sample_rate_hz * count / (struck[-1] - struck[0])),
         conformed_bpm=_tempo_of(out, sample_rate_hz, tempo_bpm),
         correction_percent=float(100.0 * (count * beat_frames / (beats[-1] - beats[0]) - 1.0)),
         correction_percent_max=float(np.abs(stretch).max()),
