@@ -17,6 +17,7 @@ from loopmeter_engine.seam import seam_ratio
 LEAD_S = 0.002  # Attacks come so long after their beat, so that the loop is cut in front of them.
 AUDIBLE_PERCENT = 5.0  # A beat that is stretched by more is heard to be.
 STRETCH_PERCENT_MAX = 15.0
+PULSE_MIN = 1.7  # Noise has up to 1.4 and a texture of percussion 1.6; loops that people clap to begin at 1.8.
 _JOIN_S = 0.03
 _APART_S = 0.05  # Attacks nearer than this to a beat move with it.
 
@@ -32,6 +33,7 @@ class ConformReport:
     ``measured_bpm`` is the tempo of what came in, ``conformed_bpm`` of what went out, both by the same ear.
     ``correction_percent`` is the mean stretch (positive: made longer), ``correction_percent_max`` the largest of any
     beat, and ``audible`` whether that is above ``AUDIBLE_PERCENT``. ``beats_heard`` of ``beats`` had an attack.
+    ``pulse`` is how far the beats stand out (1: not at all; see ``beats.py``).
     ``attacks_kept`` is the share of attacks that are, bit by bit, what they were. ``seam_ratio`` as in ``seam.py``.
     """
 
@@ -43,6 +45,7 @@ class ConformReport:
     audible: bool
     beats: int
     beats_heard: int
+    pulse: float
     attacks_kept: float
     seam_ratio: float
     frames: int
@@ -64,7 +67,7 @@ def conform(
     wave = np.asarray(sound, np.float64)
     count = bars * beats_per_bar
     found = find_beats(wave.mean(axis=0), sample_rate_hz, tempo_bpm)
-    wave, beats, heard = _enough(wave, found, count, 60.0 / tempo_bpm * sample_rate_hz)
+    wave, beats, struck, heard = _enough(wave, found, count, 60.0 / tempo_bpm * sample_rate_hz)
     beat_frames = 60.0 / tempo_bpm * sample_rate_hz
     stretch = 100.0 * (beat_frames / np.diff(beats) - 1.0)
     if np.abs(stretch).max() > STRETCH_PERCENT_MAX:
@@ -75,17 +78,18 @@ def conform(
         )
     frames = round(count * beat_frames)
     lead = round(LEAD_S * sample_rate_hz)
-    anchors = _anchors(beats, found.attacks, beat_frames, lead, round(_APART_S * sample_rate_hz))
+    anchors = _anchors(beats, struck, found.attacks, beat_frames, lead, round(_APART_S * sample_rate_hz))
     out = _joined(wave, splice(wave, sample_rate_hz, anchors, frames), anchors[0], sample_rate_hz)
     report = ConformReport(
         asked_bpm=tempo_bpm,
-        measured_bpm=float(60.0 * sample_rate_hz * count / (beats[-1] - beats[0])),
+        measured_bpm=float(60.0 * sample_rate_hz * count / (struck[-1] - struck[0])),
         conformed_bpm=_tempo_of(out, sample_rate_hz, tempo_bpm),
         correction_percent=float(100.0 * (count * beat_frames / (beats[-1] - beats[0]) - 1.0)),
         correction_percent_max=float(np.abs(stretch).max()),
         audible=bool(np.abs(stretch).max() > AUDIBLE_PERCENT),
         beats=count,
         beats_heard=heard,
+        pulse=found.pulse,
         attacks_kept=_attacks_kept(wave, out, anchors, sample_rate_hz),
         seam_ratio=seam_ratio(out),
         frames=frames,
@@ -93,11 +97,18 @@ def conform(
     return out, report
 
 
-def _enough(wave: Sound, found: Beats, count: int, beat_frames: float) -> tuple[Sound, NDArray[np.float64], int]:
-    """The sound, ``count + 1`` beats in it (the last one ends the loop), and how many were heard."""
-    beats = found.frames
+def _enough(
+    wave: Sound, found: Beats, count: int, beat_frames: float
+) -> tuple[Sound, NDArray[np.float64], NDArray[np.float64], int]:
+    """The sound, ``count + 1`` beats in it (the last one ends the loop), their attacks, and how many were heard."""
+    beats, struck, heard = found.frames, found.struck, int(found.heard[:count].sum())
     if len(beats) < 2:
         raise CannotConform("expected a sound with beats, found none that rises above the rest; nothing to place")
+    if found.pulse < PULSE_MIN:
+        raise CannotConform(
+            f"expected beats that stand out, found the sound rising {found.pulse:.1f} times as much on them as "
+            f"elsewhere, which is no more than in noise; expected {PULSE_MIN:g} at least"
+        )
     total = wave.shape[1]
     off = found.period_frames / beat_frames - 1.0
     if abs(off) > TEMPO_OFF_MAX:
@@ -105,38 +116,40 @@ def _enough(wave: Sound, found: Beats, count: int, beat_frames: float) -> tuple[
     if len(beats) == count and abs(total / (count * found.period_frames) - 1.0) < 0.25 / count:
         # A loop already: what follows its end is its start, what precedes its start is its end.
         head = round(float(beats[0]) + found.period_frames)
-        return (
-            np.concatenate([wave, wave[:, :head]], axis=1),
-            np.append(beats, beats[0] + total),
-            int(found.heard.sum()),
-        )
+        again = np.concatenate([wave, wave[:, :head]], axis=1)
+        return again, np.append(beats, beats[0] + total), np.append(struck, struck[0] + total), heard
     if len(beats) == count and total - beats[-1] > 0.5 * found.period_frames:
-        beats = np.append(beats, beats[-1] + np.diff(beats)[-3:].mean())
+        end = beats[-1] + np.diff(beats)[-3:].mean()
+        beats, struck = np.append(beats, end), np.append(struck, end)
     if len(beats) < count + 1:
         raise CannotConform(
             f"expected at least {count} beats and the sound of the last, found {len(beats)} in "
             f"{total} frames; ask for fewer bars"
         )
-    return wave, beats[: count + 1], int(found.heard[:count].sum())
+    return wave, beats[: count + 1], struck[: count + 1], heard
 
 
 def _anchors(
-    beats: NDArray[np.float64], attacks: NDArray[np.int64], beat_frames: float, lead: int, apart: int
+    beats: NDArray[np.float64],
+    struck: NDArray[np.float64],
+    attacks: NDArray[np.int64],
+    beat_frames: float,
+    lead: int,
+    apart: int,
 ) -> list[Anchor]:
-    """Beats on the grid; other attacks where the stretch of their beat puts them."""
+    """Attacks of beats as early or late as they are in the sound; others where the stretch of their beat puts them."""
     grid = np.arange(len(beats)) * beat_frames + lead
-    anchors = [Anchor(round(float(t)), round(float(s))) for t, s in zip(grid, beats, strict=True)]
-    for attack in attacks:
-        near = np.abs(beats - attack).min()
-        if beats[0] < attack < beats[-1] and near >= apart:
-            anchors.append(Anchor(round(float(np.interp(attack, beats, grid))), int(attack)))
-    anchors.sort()
-    kept = anchors[:1]
-    on_beat = {anchor.source for anchor in anchors} - {int(attack) for attack in attacks}
-    places = {round(float(t)) for t in grid}
-    for anchor in anchors[1:]:
-        is_beat = anchor.target in places or anchor.source in on_beat
-        if is_beat or anchor.target - kept[-1].target >= apart:
+    late = struck - beats
+    late[[0, -1]] = np.maximum(late[[0, -1]], 0.0)  # Or the loop would begin behind its first attack.
+    on_beat = {Anchor(round(float(t)), round(float(s))) for t, s in zip(grid + late, struck, strict=True)}
+    between = {
+        Anchor(round(float(np.interp(attack, beats, grid))), int(attack))
+        for attack in attacks
+        if beats[0] < attack < beats[-1] and np.abs(struck - attack).min() >= apart
+    }
+    kept: list[Anchor] = []
+    for anchor in sorted(on_beat | between):
+        if anchor in on_beat or anchor.target - kept[-1].target >= apart:
             kept.append(anchor)
     return kept
 

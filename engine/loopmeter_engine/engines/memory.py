@@ -12,31 +12,54 @@ _HEADROOM = 1.3  # Activations and the allocator, over the weights alone.
 
 @dataclass(frozen=True, slots=True)
 class MemoryMode:
-    """Number format, and whether parts wait in main memory until their turn (slower, a fraction of the memory)."""
+    """How weights are kept. ``dtype`` is what is computed in.
+
+    ``offload``: parts wait in main memory until their turn (slower, a fraction of the memory). ``int8``: the matrices
+    of repeated layers in eight bits (``int8.py``).
+    """
 
     dtype: torch.dtype
-    offload: bool
+    offload: bool = False
+    int8: bool = False
 
     def __str__(self) -> str:
-        return str(self.dtype).removeprefix("torch.") + (", parts offloaded to main memory" if self.offload else "")
+        return (
+            str(self.dtype).removeprefix("torch.")
+            + (", weights of layers in int8" if self.int8 else "")
+            + (", parts offloaded to main memory" if self.offload else "")
+        )
+
+    def weight_bytes(self, parameters: int, packable: int) -> int:
+        """The size of so many weights, of which ``packable`` can be kept in eight bits."""
+        size = self.dtype.itemsize
+        return packable + (parameters - packable) * size if self.int8 else parameters * size
 
 
-def choose_mode(device_type: str, free_bytes: int, parameters: int, largest_part: int) -> MemoryMode:
+_MODES = {
+    "cpu": (MemoryMode(torch.float32), MemoryMode(torch.bfloat16), MemoryMode(torch.bfloat16, int8=True)),
+    "gpu": (
+        MemoryMode(torch.bfloat16),
+        MemoryMode(torch.bfloat16, offload=True),
+        MemoryMode(torch.bfloat16, int8=True),
+        MemoryMode(torch.bfloat16, offload=True, int8=True),
+    ),
+}
+
+
+def choose_mode(device_type: str, free_bytes: int, parameters: int, largest_part: int, packable: int = 0) -> MemoryMode:
     """The most exact mode that fits ``parameters`` weights into ``free_bytes`` of the device's memory.
 
-    On a CPU: float32, else bfloat16. On a GPU: bfloat16, else bfloat16 with offload, if the largest part fits alone.
+    On a CPU: float32, bfloat16, int8. On a GPU: bfloat16, that with offload (if the largest part fits alone), int8,
+    that with offload. Of ``packable`` weights there is a form in eight bits; of the largest part, the same share.
 
     Raises:
         MemoryError: none fits.
     """
-    if device_type == "cpu":
-        for dtype, size in ((torch.float32, 4), (torch.bfloat16, 2)):
-            if parameters * size * _HEADROOM <= free_bytes:
-                return MemoryMode(dtype, offload=False)
-    elif parameters * 2 * _HEADROOM <= free_bytes:
-        return MemoryMode(torch.bfloat16, offload=False)
-    elif largest_part * 2 * _HEADROOM <= free_bytes:
-        return MemoryMode(torch.bfloat16, offload=True)
+    for mode in _MODES["cpu" if device_type == "cpu" else "gpu"]:
+        at_once = largest_part if mode.offload else parameters
+        needed = mode.weight_bytes(at_once, packable * at_once // parameters)
+        if needed * _HEADROOM <= free_bytes and (packable or not mode.int8):
+            return mode
     raise MemoryError(
         f"expected {parameters * 2 * _HEADROOM / 1e9:.1f} GB of free memory for {parameters / 1e6:.0f} M weights, "
         f"found {free_bytes / 1e9:.1f} GB; free some or take a smaller checkpoint"

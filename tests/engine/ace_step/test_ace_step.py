@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from loopmeter_engine.engines.ace_step import AceStepEngine
 from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, ask
 from loopmeter_engine.engines.ace_step.checkpoint import inspect_checkpoint, load_pipeline
 from loopmeter_engine.engines.ace_step.engine import WINDOWS
+from loopmeter_engine.engines.int8 import Int8Linear
 from loopmeter_engine.engines.memory import choose_mode
 from loopmeter_engine.engines.windows import GAIN, levelled
 from loopmeter_engine.engines.words import key_words
@@ -125,7 +127,9 @@ def test_a_repaint_keeps_the_source_outside_of_its_beats(ace_step: AceStepEngine
     assert not torch.allclose(first[start:stop], second[start:stop])
 
 
-def test_a_reference_and_a_lora_change_the_music(checkpoint: Path, source_base64: str, tmp_path: Path) -> None:
+@pytest.fixture
+def with_lora(checkpoint: Path, tmp_path: Path) -> Path:
+    """The checkpoint, and in it the LoRA ``tape``."""
     folder = tmp_path / "checkpoint"
     shutil.copytree(checkpoint, folder)
     (folder / "loras").mkdir()
@@ -135,7 +139,11 @@ def test_a_reference_and_a_lora_change_the_music(checkpoint: Path, source_base64
         "transformer.layers.0.self_attn.to_q.lora_B.weight": torch.randn(32, 2, generator=dice),
     }
     save_file(lora, folder / "loras" / "tape.safetensors")
-    engine = AceStepEngine(folder, device="cpu")
+    return folder
+
+
+def test_a_reference_and_a_lora_change_the_music(with_lora: Path, source_base64: str) -> None:
+    engine = AceStepEngine(with_lora, device="cpu")
 
     plain = engine._latents(engine.plan(REQUEST).request)
     with_reference = engine._latents(
@@ -226,12 +234,54 @@ def test_keys_are_said_in_the_models_words(key: str, words: str) -> None:
     [
         ("cpu", 64, "float32"),
         ("cpu", 8, "bfloat16"),
+        ("cpu", 4.5, "bfloat16, weights of layers in int8"),
         ("cuda", 24, "bfloat16"),
         ("cuda", 5, "bfloat16, parts offloaded to main memory"),
+        ("cuda", 3.5, "bfloat16, weights of layers in int8, parts offloaded to main memory"),
     ],
 )
-def test_the_memory_mode_follows_what_is_free(device: str, free_gb: int, mode: str) -> None:
-    assert str(choose_mode(device, free_gb * 10**9, 2_400_000_000, 1_600_000_000)) == mode
+def test_the_memory_mode_follows_what_is_free(device: str, free_gb: float, mode: str) -> None:
+    assert str(choose_mode(device, int(free_gb * 1e9), 2_400_000_000, 1_600_000_000, 1_800_000_000)) == mode
+
+
+def test_weights_in_int8_take_less_memory_and_cost_the_same(with_lora: Path, ace_step: AceStepEngine) -> None:
+    """Random weights play noise, where errors are as large as they get: of the latents 5 %; bfloat16 alone has 2 %."""
+    found = inspect_checkpoint(with_lora)
+    room = int(1.31 * (found.packable + 2 * (found.parameters - found.packable)))
+    engine = AceStepEngine(with_lora, device="cpu", memory_bytes=room)
+    assert "weights of layers in int8" in engine.info().notes[0]
+    assert engine.info().fingerprint != ace_step.info().fingerprint
+
+    request = REQUEST.model_copy(update={"steps": 8})
+    plan, full = engine.plan(request), ace_step.plan(request)
+    assert replace(plan, peak_memory_bytes=0) == replace(full, peak_memory_bytes=0)
+    assert plan.peak_memory_bytes < full.peak_memory_bytes
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        chunks = make_all(engine, request)
+    assert plan.flops == pytest.approx(counter.get_total_flops(), rel=0.01)
+    assert [chunk.pcm for chunk in chunks] == [chunk.pcm for chunk in make_all(engine, request, 1)]
+
+    latents, exact = engine._latents(plan.request), ace_step._latents(full.request)
+    assert 0.0 < (latents - exact).norm() / exact.norm() < 0.05
+    assert _weight_bytes(engine.pipeline) < 2 * found.parameters < _weight_bytes(ace_step.pipeline)
+    tape = engine._latents(engine.plan(request.model_copy(update={"lora": "tape"})).request)
+    assert not torch.allclose(tape, latents, atol=0.1)
+
+
+def test_a_matrix_in_int8_is_within_half_a_step_of_its_rows() -> None:
+    linear = torch.nn.Linear(64, 16)
+    packed = Int8Linear(linear)
+    steps = linear.weight.abs().amax(dim=1, keepdim=True) / 127
+    assert bool(((packed.weight - linear.weight).abs() <= 0.501 * steps).all())
+    sound = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(packed(sound), torch.nn.functional.linear(sound, packed.weight, linear.bias))
+    assert packed.packed.dtype == torch.int8 and not dict(packed.named_parameters()).keys() & {"weight"}
+
+
+def _weight_bytes(pipeline: Any) -> int:
+    networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    tensors = [tensor for part in networks for tensor in (*part.parameters(), *part.buffers())]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def test_too_little_memory_is_said_in_numbers() -> None:

@@ -55,6 +55,40 @@ def test_a_loop_that_is_exact_already_is_hardly_touched() -> None:
     assert report.correction_percent_max < 2.0  # Its hats are not exact, and one may be taken for a beat.
 
 
+def test_a_hit_that_is_far_behind_its_beat_does_not_carry_the_beat_along() -> None:
+    """Of each bar the last kick is 28 ms late, and alone there: the hats around it are on the grid, it is not."""
+    beats_s = 0.2 + np.concatenate([[0.0], np.cumsum(0.5 * np.linspace(1.0, 1.03, 16))])
+    played_s = beats_s + 0.028 * (np.arange(17) % 4 == 3)
+    sixteenths_s = np.interp(np.delete(np.arange(65), np.s_[12::16]) / 4, np.arange(17), beats_s)
+    loop, _ = conform(_hits(played_s) + 0.5 * _hits(sixteenths_s), RATE_HZ, tempo_bpm=120.0, bars=4)
+    off_s = _hits_in(loop, 16) - 0.5 * np.arange(16)
+    assert np.delete(np.abs(off_s), np.s_[3::4]).max() < 0.010
+    assert off_s[3::4].min() > 0.015
+
+
+def _hits(at_s: np.ndarray, until_s: float | None = None) -> np.ndarray:
+    """(1, frames): a short decaying tone at each time, and 0.6 s behind the last."""
+    wave = np.zeros((1, round(((until_s or at_s[-1]) + 0.6) * RATE_HZ)))
+    for second in at_s:
+        start = round(second * RATE_HZ)
+        wave[0, start : start + len(_HIT)] += _HIT
+    return wave
+
+
+def _hits_in(loop: np.ndarray, beats: int) -> np.ndarray:
+    """When the hit nearest to each beat of 0.5 s begins: a matched filter, 60 ms to each side."""
+    reach = round(0.06 * RATE_HZ)
+    found = []
+    for beat in range(beats):
+        start = (beat + beats) * RATE_HZ // 2 - reach
+        area = np.take(loop[0], np.arange(start, start + 2 * reach + len(_HIT)), mode="wrap")
+        found.append((start + int(np.correlate(area, _HIT, "valid").argmax())) / RATE_HZ - beats * 0.5)
+    return np.array(found)
+
+
+_HIT = 0.3 * np.sin(2 * np.pi * 180 * np.arange(4_000) / RATE_HZ) * np.exp(-np.arange(4_000) / 600)
+
+
 def test_stereo_stays_stereo_and_its_sides_together() -> None:
     made = drifting(7)
     sides = np.concatenate([made.sound, 0.5 * made.sound])
@@ -84,9 +118,10 @@ def test_a_splice_without_a_move_changes_nothing() -> None:
     [
         (np.zeros((1, 200_000)), 120.0, 2, "found none that rises"),
         (np.zeros((1, 0)), 120.0, 2, r"expected \(channels, frames\)"),
+        (np.random.default_rng(0).normal(0, 0.1, (1, 400_000)), 120.0, 2, "expected beats that stand out"),
         (drifting(1).sound, drifting(1).tempo_bpm, 64, "ask for fewer bars"),
     ],
-    ids=["silence", "nothing", "too short"],
+    ids=["silence", "nothing", "noise", "too short"],
 )
 def test_what_has_no_such_beats_is_refused(sound: np.ndarray, tempo_bpm: float, bars: int, said: str) -> None:
     with pytest.raises(CannotConform, match=said):

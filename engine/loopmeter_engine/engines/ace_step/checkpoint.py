@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from loopmeter_engine.engines.int8 import pack, packed_weights
 from loopmeter_engine.engines.libraries import aligned, build_on_meta, quiet_libraries
 from loopmeter_engine.engines.opening import ACE_STEP
 from loopmeter_engine.engines.safetensors_check import (
@@ -33,6 +34,8 @@ NETWORKS = {
     "condition_encoder": "AceStepConditionEncoder",
     "vae": "AutoencoderOobleck",
 }
+# Not the tokenizers of a cover: a small error there is another code.
+PACKED = ("transformer", "condition_encoder", "text_encoder")
 OPTIONAL_NETWORKS = {
     "audio_tokenizer": "AceStepAudioTokenizer",
     "audio_token_detokenizer": "AceStepAudioTokenDetokenizer",
@@ -41,12 +44,16 @@ OPTIONAL_NETWORKS = {
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder in diffusers' layout whose parts are whole. ``missing`` are optional parts that it lacks."""
+    """A folder in diffusers' layout whose parts are whole. ``missing`` are optional parts that it lacks.
+
+    ``packable`` of its ``parameters`` weights can be kept in eight bits.
+    """
 
     folder: Path
     missing: frozenset[str]
     is_turbo: bool
     parameters: int
+    packable: int
     fingerprint: str
 
     @property
@@ -69,7 +76,7 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
             f"convert it with: loopmeter engines convert {folder} NEW_FOLDER"
         )
     refuse_pickles(folder)
-    parameters = 0
+    parameters = packable = 0
     files: list[Path] = []
     for part, name in (NETWORKS | OPTIONAL_NETWORKS).items():
         if part in OPTIONAL_NETWORKS and not (folder / part).is_dir():
@@ -77,6 +84,7 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
         found = folder_shapes(_part(folder, part))
         compare_shapes(part, found, _expected(folder, part, name))
         parameters += sum(math.prod(shape) for shape in found.values())
+        packable += packed_weights(found) if part in PACKED else 0
         files += (folder / part).glob("*.safetensors")
     text = folder_shapes(_part(folder, "text_encoder"))
     parameters += sum(math.prod(shape) for shape in text.values())
@@ -89,12 +97,16 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
         missing=frozenset(part for part in OPTIONAL_NETWORKS if not (folder / part).is_dir()),
         is_turbo=bool(config.get("is_turbo")) or config.get("model_version") == "turbo",
         parameters=parameters,
+        packable=packable + packed_weights(text),
         fingerprint=fingerprint_of([*files, *(folder / "text_encoder").glob("*.safetensors")]),
     )
 
 
-def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
-    """``diffusers.AceStepPipeline`` with every part that is there, on the CPU, in ``dtype``."""
+def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype, *, int8: bool = False) -> Any:
+    """``diffusers.AceStepPipeline`` with every part that is there, on the CPU, in ``dtype``.
+
+    With ``int8`` each part is packed before the next one is read.
+    """
     import diffusers
     import transformers
     from diffusers.pipelines.ace_step import modeling_ace_step
@@ -102,15 +114,19 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     folder = checkpoint.folder
     options = {"local_files_only": True, "use_safetensors": True, "torch_dtype": dtype}
     parts: dict[str, Any] = {}
+
+    def made(part: str, network: Any) -> Any:
+        return aligned(pack(network.eval()) if int8 and part in PACKED else network.eval())
+
     with quiet_libraries():
         for part, name in (NETWORKS | OPTIONAL_NETWORKS).items():
             if part not in checkpoint.missing:
                 network = getattr(diffusers, name, None) or getattr(modeling_ace_step, name)
-                parts[part] = aligned(network.from_pretrained(folder / part, **options).eval())
+                parts[part] = made(part, network.from_pretrained(folder / part, **options))
         text_encoder = transformers.Qwen3Model.from_pretrained(
             folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=dtype
         )
-        parts["text_encoder"] = aligned(text_encoder.eval())
+        parts["text_encoder"] = made("text_encoder", text_encoder)
         parts["tokenizer"] = transformers.AutoTokenizer.from_pretrained(
             folder / "tokenizer", local_files_only=True, trust_remote_code=False
         )

@@ -41,17 +41,19 @@ class AceStepEngine(WindowedEngine):
     """Loops by the checkpoint in ``folder``, or where ``LOOPMETER_ACE_STEP_DIR`` and the hub's cache have one.
 
     Weights are loaded at the first chunk. ``device`` is torch's name of one; without it, a GPU if there is one.
+    ``memory_bytes`` is how much of it there is to use; without it, what is free now.
 
     Raises:
         CheckpointFault: there is no checkpoint, or a part of it is missing, cut, misshapen or a pickle.
+        MemoryError: it does not fit, in whatever form.
     """
 
-    def __init__(self, folder: Path | None = None, device: str | None = None) -> None:
+    def __init__(self, folder: Path | None = None, device: str | None = None, memory_bytes: int | None = None) -> None:
         self._checkpoint = inspect_checkpoint(folder or find_weights(ACE_STEP))
         target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         super().__init__(WINDOWS, CHUNK_LATENTS, SAMPLE_RATE_HZ, target)
-        free = free_bytes(target)
-        self._mode = choose_mode(self._device.type, free, self._checkpoint.parameters, self._checkpoint.parameters // 2)
+        free, parameters = memory_bytes or free_bytes(target), self._checkpoint.parameters
+        self._mode = choose_mode(target.type, free, parameters, parameters // 2, self._checkpoint.packable)
         self._host = AceStepPipelineHost(self._checkpoint, self._device, self._mode)
 
     def info(self) -> EngineInfo:
@@ -125,7 +127,7 @@ class AceStepEngine(WindowedEngine):
     def _memory_bytes(self) -> int:
         """Weights, and a decoder window where it is widest: in its last channels, in and out."""
         size = self._mode.dtype.itemsize
-        weights = self._checkpoint.parameters * size
+        weights = self._mode.weight_bytes(self._checkpoint.parameters, self._checkpoint.packable)
         window = (CHUNK_LATENTS[-1] + 2 * WINDOWS.margin) * LATENT_FRAMES
         return weights // (2 if self._mode.offload else 1) + 4 * window * 128 * size
 

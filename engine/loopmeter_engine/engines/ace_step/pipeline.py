@@ -34,7 +34,7 @@ class AceStepPipelineHost:
     @functools.cached_property
     def pipeline(self) -> Any:
         """``diffusers.AceStepPipeline``, on its device."""
-        pipeline = load_pipeline(self._checkpoint, self._mode.dtype)
+        pipeline = load_pipeline(self._checkpoint, self._mode.dtype, int8=self._mode.int8)
         if self._mode.offload:
             pipeline.enable_model_cpu_offload(device=self._device)
         else:
