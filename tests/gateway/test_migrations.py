@@ -54,7 +54,7 @@ def upgrade(connection: Connection, to: str) -> None:
 
 
 def checks(connection: Connection) -> dict[str, set[str]]:
-    """The CHECK constraints of every table, and the triggers, without the differences of quoting and layout."""
+    """The CHECK constraints of every table, its triggers and its settings, without the differences of quoting."""
     found = {
         table: {
             re.sub(r"[\s()]|::text|'", "", str(check["sqltext"]))
@@ -65,7 +65,10 @@ def checks(connection: Connection) -> dict[str, set[str]]:
     if connection.dialect.name == "sqlite":
         triggers = "SELECT name || sql FROM sqlite_master WHERE type = 'trigger'"
     else:
-        triggers = "SELECT DISTINCT event_object_table || trigger_name FROM information_schema.triggers"
+        triggers = (
+            "SELECT DISTINCT event_object_table || trigger_name FROM information_schema.triggers "
+            "UNION SELECT relname || array_to_string(reloptions, ',') FROM pg_class WHERE relkind = 'r'"
+        )
     return found | {"triggers": {str(row[0]) for row in connection.execute(text(triggers))}}
 
 

@@ -167,7 +167,8 @@ def deliver(
         return Played(end(connection, job_id, reason, now_ms), None, reason=reason)
     for number, entry in new_entries:
         _keep_entry(connection, job_id, number, entry)
-    due = Due(records.record_of(row), chunk, total, now_ms, delivery.hold_expires_at_ms)
+    record = records.record_of(row)
+    due = Due(record, chunk, row.tokens_charged, total, frames, now_ms, delivery.hold_expires_at_ms)
     ((_, received),) = store_chunks(connection, [due])
     warning = None
     if terms.due(frames + WARNING_S * terms.sample_rate_hz) > held:
