@@ -228,6 +228,15 @@ engine_states = Table(
     **_OFTEN_UPDATED,
 )
 
+# The sound that came with the request of a job that is not finished; see ``jobs/sent_sound.py``.
+sent_sounds = Table(
+    "sent_sounds",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("source_audio_base64", Text),
+    Column("reference_audio_base64", Text),
+)
+
 scores = Table(
     "scores",
     metadata,
