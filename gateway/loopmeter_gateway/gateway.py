@@ -27,7 +27,7 @@ from loopmeter_gateway.accounts import keys
 from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.clock import Clock, to_ms
 from loopmeter_gateway.database import Database
-from loopmeter_gateway.jobs import owners, records, scores
+from loopmeter_gateway.jobs import owners, records, scores, sent_sound
 from loopmeter_gateway.jobs.chunk_store import open_chunk_store
 from loopmeter_gateway.jobs.deliveries import Deliveries, Delivery
 from loopmeter_gateway.jobs.kept_chunks import KeptChunks
@@ -270,9 +270,23 @@ class Gateway:
             return None
         sheet = await self.database.read(lambda connection: scores.find_score(connection, record.id))
         if sheet is None and record.offer.fingerprint == self.engine.info().fingerprint:
-            made = sheet = await self.plan(lambda: self.engine.score(record.offer.request))
+            request = (await self._with_sound(record)).offer.request
+            made = sheet = await self.plan(lambda: self.engine.score(request))
             await self.database.write(lambda connection: scores.keep_score(connection, record.id, made))
         return sheet
+
+    async def _score_early(self, record: JobRecord) -> None:
+        """Keep the score of a job whose sound is forgotten at its end, as the engine may need it for that."""
+        try:
+            await self.score(record)
+        # An engine is a plug-in. The job goes on; whoever asks for its score is told.
+        except Exception:
+            _log.exception("the score could not be kept", extra={"job_id": record.id})
+
+    async def _with_sound(self, record: JobRecord) -> JobRecord:
+        """A job as the engine needs it: with the sound that came along, unless it has ended."""
+        read = partial(sent_sound.find_sound, job_id=record.id, offer=record.offer)
+        return replace(record, offer=await self.database.read(read))
 
     # The ends of a job.
 
@@ -396,6 +410,7 @@ class Gateway:
     async def _take_up(self, record: JobRecord) -> LiveJob:
         """Continue a job that is in the database alone."""
         made = await self.database.read(lambda connection: records.engine_state(connection, record.id))
+        record = await self._with_sound(record)
         live = self.live_jobs.get(record.id)
         if live is None:
             live = LiveJob(record, self.clock.now(), *made)
@@ -413,6 +428,8 @@ class Gateway:
         """Make a job, as soon as it has a reader, as soon as its plan lets it."""
         live.priority = plan.priority
         self.live_jobs[live.record.id] = live
+        if any(getattr(live.record.offer.request, name) for name in quotes.SOUNDS):
+            self._keep(self._score_early(live.record))
         if live.record.runs_by_itself:
             self._keep(self._read_to_end(live))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from typing import Any
@@ -37,6 +38,10 @@ class Operator:
 
     async def json(self, method: str, path: str, body: Any = None) -> Any:
         return (await self.ask(method, path, body)).json()
+
+
+async def operator_of(house: House, client: Client) -> Operator:
+    return await asyncio.to_thread(Operator, house, client)
 
 
 ADDRESSES = [
@@ -79,7 +84,7 @@ async def test_a_customer_s_key_opens_no_admin_address(house: House) -> None:
 
 async def test_an_operator_makes_a_customer_a_key_and_a_grant(house: House) -> None:
     async with house.open() as client:
-        operator = Operator(house, client)
+        operator = await operator_of(house, client)
         made = await operator.json("POST", "/customers", {"name": "bob", "plan": "studio"})
         key = await operator.json("POST", "/customers/bob/keys", {"name": "plug-in", "day_tokens_max": 900})
         granted = await operator.json("POST", "/customers/bob/grants", {"tokens": 500, "reason": "welcome"})
@@ -100,7 +105,7 @@ async def test_an_operator_makes_a_customer_a_key_and_a_grant(house: House) -> N
 async def test_a_grant_that_is_sent_twice_with_one_key_happens_once(house: House) -> None:
     body = {"tokens": 500, "reason": "top-up"}
     async with house.open() as client:
-        operator = Operator(house, client)
+        operator = await operator_of(house, client)
         answers = [await operator.ask("POST", "/customers/ada/grants", body, **{"Idempotency-Key": "p1"}) for _ in "12"]
         other = await operator.ask("POST", "/customers/ada/grants", body | {"tokens": 6}, **{"Idempotency-Key": "p1"})
 
@@ -111,7 +116,7 @@ async def test_a_grant_that_is_sent_twice_with_one_key_happens_once(house: House
 async def test_a_key_is_rotated_and_revoked(house: House) -> None:
     key_id = house.key.split("_")[1]
     async with house.open() as client:
-        operator = Operator(house, client)
+        operator = await operator_of(house, client)
         new = await operator.json("POST", f"/keys/{key_id}/rotate", {"overlap_s": 60})
         revoked = await operator.json("DELETE", f"/keys/{key_id}")
         old = await client.http.get("/v1/balance")
@@ -124,7 +129,7 @@ async def test_a_key_is_rotated_and_revoked(house: House) -> None:
 
 async def test_a_customer_s_own_price_book_prices_its_quotes(house: House) -> None:
     async with house.open() as client:
-        operator = Operator(house, client)
+        operator = await operator_of(house, client)
         before = (await client.http.post("/v1/quotes", json=LOOP)).json()
         added = await operator.json("POST", "/price-books", {"toml": MINE})
         await operator.json("PATCH", "/customers/ada", {"price_book": "mine-1"})
@@ -145,7 +150,7 @@ async def test_a_customer_s_own_price_book_prices_its_quotes(house: House) -> No
 async def test_a_quote_keeps_the_price_book_that_it_was_made_under(house: House) -> None:
     house.grant(1000)
     async with house.open() as client:
-        operator = Operator(house, client)
+        operator = await operator_of(house, client)
         quote = (await client.http.post("/v1/quotes", json=LOOP)).json()
         await operator.json("PATCH", "/customers/ada", {"price_book": "loops"})
         job = await client.ended((await client.order(quote_id=quote["quote_id"])).json()["id"])
@@ -155,7 +160,7 @@ async def test_a_quote_keeps_the_price_book_that_it_was_made_under(house: House)
 
 async def test_a_price_book_in_force_never_changes(house: House) -> None:
     async with house.open() as client:
-        operator = Operator(house, client)
+        operator = await operator_of(house, client)
         same = [await operator.ask("POST", "/price-books", {"toml": MINE}) for _ in "12"]
         changed = await operator.ask("POST", "/price-books", {"toml": MINE.replace("= 5", "= 6")})
         shipped = shipped_toml("standard").replace("800", "700")
@@ -194,7 +199,8 @@ async def test_a_price_book_in_force_never_changes(house: House) -> None:
 )
 async def test_what_an_operator_gets_wrong_is_said(house: House, method: str, path: str, body: Any, code: str) -> None:
     async with house.open() as client:
-        answer = await Operator(house, client).ask(method, path, body)
+        operator = await operator_of(house, client)
+        answer = await operator.ask(method, path, body)
 
     assert answer.json()["code"] == code
     assert house.audit().faults == ()
@@ -203,7 +209,7 @@ async def test_what_an_operator_gets_wrong_is_said(house: House, method: str, pa
 async def test_voiding_a_hold_frees_its_tokens_and_ends_its_job(house: House, gate: Gate) -> None:
     house.grant(800)
     async with house.open(gate.engine) as client:
-        operator = Operator(house, client)
+        operator = await operator_of(house, client)
         job_id = (await client.order()).json()["id"]
         hold = (await operator.json("GET", "/holds"))[0]
         voided = await operator.json("DELETE", f"/holds/{hold['hold_id']}?reason=stuck")
@@ -219,7 +225,7 @@ async def test_voiding_a_hold_frees_its_tokens_and_ends_its_job(house: House, ga
 async def test_reports_say_what_was_sold_and_what_it_took(house: House) -> None:
     house.grant(5000)
     async with house.open() as client:
-        operator = Operator(house, client)
+        operator = await operator_of(house, client)
         jobs = [await client.ended((await client.order(seed=seed)).json()["id"]) for seed in range(2)]
         refund = {"reason": "a click", "tokens": 300}
         refunded = await operator.ask("POST", f"/jobs/{jobs[0]['id']}/refunds", refund)
@@ -248,7 +254,7 @@ async def test_reports_say_what_was_sold_and_what_it_took(house: House) -> None:
 async def test_a_simulation_prices_again_what_was_made_and_changes_nothing(house: House) -> None:
     house.grant(5000)
     async with house.open() as client:
-        operator = Operator(house, client)
+        operator = await operator_of(house, client)
         for seed in range(2):
             await client.ended((await client.order(seed=seed)).json()["id"])
         loops = await operator.json("POST", "/simulations", {"price_book": "loops", "token_micros": 1000})

@@ -137,8 +137,12 @@ async def test_a_chunk_that_is_asked_for_twice_at_once_is_charged_once(shop: Sho
     assert (await shop.database.read(audit)).faults == ()
 
 
-@BOTH_STORES
-async def test_one_statement_per_table_however_many_charges(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("store", "statements"),
+    [("sqlite", 6), ("postgresql", 2)],  # lock, holds, transfers, chunks, states, jobs; all but the first as one
+    indirect=["store"],
+)
+async def test_as_many_statements_however_many_charges(shop: Shop, statements: int) -> None:
     made = await shop.orders(40, customers=3)
     executed: list[str] = []
 
@@ -147,7 +151,27 @@ async def test_one_statement_per_table_however_many_charges(shop: Shop) -> None:
         return list(deliver_chunks(connection, [delivery(job) for job in made]))
 
     assert len(await shop.database.write(count)) == 40
-    assert len(executed) == 6  # lock, holds, transfers, chunks, states, jobs
+    assert len(executed) == statements
+
+
+@ON_POSTGRESQL
+async def test_a_charge_changes_no_index_of_jobs_and_holds(shop: Shop) -> None:
+    """Or it costs the server twice as much: a changed row stays in its page, and all indexes go on pointing there."""
+    made = await shop.orders(30)
+    await shop.database.write(partial(deliver_chunks, deliveries=[delivery(job) for job in made]))
+
+    def counts(connection: Connection) -> list[tuple[int, int]]:
+        wanted = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname IN ('jobs', 'holds')"
+        return [(changed, in_place) for changed, in_place in connection.exec_driver_sql(wanted + " ORDER BY relname")]
+
+    def charge(connection: Connection) -> list[tuple[int, int]]:
+        before = counts(connection)
+        deliver_chunks(connection, [delivery(job, 1) for job in made])
+        return [
+            (new - old, in_place - was) for (old, was), (new, in_place) in zip(before, counts(connection), strict=True)
+        ]
+
+    assert await shop.database.write(charge) == [(30, 30), (30, 30)]
 
 
 @ON_POSTGRESQL

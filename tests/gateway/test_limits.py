@@ -15,6 +15,7 @@ from loopmeter_gateway.clock import ManualClock
 from loopmeter_gateway.jobs.live import LiveJob
 from loopmeter_gateway.jobs.queue import LeaseQueue
 from loopmeter_gateway.limits import RateLimiter
+from loopmeter_gateway.money.audit import Audit
 
 from .conftest import OFF_PEAK, Client, Gate, House, until
 from .live_client import PROMPTS, listening, peer, playing
@@ -209,6 +210,33 @@ async def test_a_plan_limits_sessions_at_once(house: House) -> None:
         async with playing(url, house.key, session="two"):
             pass
     assert error["code"] == "too_many_streams"
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+async def test_sessions_at_once_are_counted_over_all_gateways_of_a_database(house: House) -> None:
+    """Ten sessions are started at two gateways at the same moment by a plan for three, and again when one has ended."""
+    house.grant(20_000)
+    async with listening(house) as (first, one), listening(house) as (second, two):
+        for client in (first, second):
+            use_plan(client, live_streams_max=3)
+
+        async def start(number: int) -> str:
+            async with peer((one, two)[number % 2], house.key) as found:
+                await found.send("start", session=f"take-{number}", prompts=PROMPTS)
+                answer = await found.receive()
+                assert isinstance(answer, dict)
+                return str(answer.get("problem", {}).get("code", answer["type"]))
+
+        answers = await asyncio.gather(*(start(number) for number in range(10)))
+        playing = [*first.gateway.live_jobs.values(), *second.gateway.live_jobs.values()]
+        again = [await start(number) for number, answer in enumerate(answers) if answer == "started"]
+        await first.gateway.sessions.end(playing[0], "stopped")  # type: ignore[arg-type]
+        after = [await start(number) for number in (10, 11)]
+
+    assert sorted(answers) == ["started"] * 3 + ["too_many_streams"] * 7
+    assert again == ["started"] * 3
+    assert after == ["started", "too_many_streams"]
+    assert house.audit() == Audit(posted_sum=0, open_holds=3, faults=())
 
 
 async def test_a_job_says_its_place_before_its_first_chunk_only(house: House, gate: Gate) -> None:

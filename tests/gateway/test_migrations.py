@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, insert, inspect, make_url, select, text
 
 from loopmeter import Balance
 from loopmeter_gateway import admin, migrations
@@ -22,7 +23,7 @@ from loopmeter_gateway.accounts.keys import find_caller
 from loopmeter_gateway.database import create_tables, once, open_writer
 from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.audit import audit
-from loopmeter_gateway.tables import jobs, metadata
+from loopmeter_gateway.tables import jobs, metadata, quotes, sent_sounds
 
 from .conftest import BOTH_STORES
 
@@ -54,7 +55,7 @@ def upgrade(connection: Connection, to: str) -> None:
 
 
 def checks(connection: Connection) -> dict[str, set[str]]:
-    """The CHECK constraints of every table, and the triggers, without the differences of quoting and layout."""
+    """The CHECK constraints of every table, its triggers and its settings, without the differences of quoting."""
     found = {
         table: {
             re.sub(r"[\s()]|::text|'", "", str(check["sqltext"]))
@@ -65,7 +66,10 @@ def checks(connection: Connection) -> dict[str, set[str]]:
     if connection.dialect.name == "sqlite":
         triggers = "SELECT name || sql FROM sqlite_master WHERE type = 'trigger'"
     else:
-        triggers = "SELECT DISTINCT event_object_table || trigger_name FROM information_schema.triggers"
+        triggers = (
+            "SELECT DISTINCT event_object_table || trigger_name FROM information_schema.triggers "
+            "UNION SELECT relname || array_to_string(reloptions, ',') FROM pg_class WHERE relkind = 'r'"
+        )
     return found | {"triggers": {str(row[0]) for row in connection.execute(text(triggers))}}
 
 
@@ -144,3 +148,46 @@ def test_the_first_release_s_database_can_be_granted_and_stays_append_only(old: 
     with pytest.raises(Exception, match="append-only"):
         once(old, lambda connection: connection.execute(text("DELETE FROM transfers")))
     assert once(old, audit).faults == ()
+
+
+def offer(**sounds: str | None) -> str:
+    none = {"source_audio_base64": None, "reference_audio_base64": None}
+    return json.dumps({"request": {"prompt": '_audio_base64":"'} | none | sounds, "frames": 1}, separators=(",", ":"))
+
+
+@BOTH_STORES
+def test_sound_in_offers_moves_to_its_own_table_or_is_forgotten_with_the_end_of_its_job(db: Engine) -> None:
+    kept = {
+        "made": ("running", offer(reference_audio_base64="UmVm")),
+        "over": ("completed", offer(source_audio_base64="U291")),
+        "mute": ("running", offer()),
+    }
+    with db.begin() as connection:
+        upgrade(connection, "v0006")
+        run = connection.exec_driver_sql
+        run("INSERT INTO accounts VALUES ('ada', false, 0, 0)")
+        run("INSERT INTO customers (id, name, plan, created_at_ms) VALUES ('ada', 'ada', 'standard', 0)")
+        run("INSERT INTO holds VALUES ('hold', 'ada', 0, 0, 'open', 0, 0, NULL, NULL, NULL)")
+        for number, (job_id, (state, text_)) in enumerate(kept.items()):
+            values = {"customer_id": "ada", "order_sha256": b"", "hold_id": "hold", "runs_by_itself": False}
+            counts = dict.fromkeys(("tokens_quoted", "tokens_charged", "chunks_delivered", "frames_delivered"), 0)
+            row = {"id": job_id, "number": number, "idempotency_key": job_id, "state": state, "offer_json": text_}
+            connection.execute(insert(jobs).values(values | counts | row | {"created_at_ms": 0}))
+        quote = {"id": "quote", "customer_id": "ada", "request_sha256": b"", "expires_at_ms": 0}
+        connection.execute(insert(quotes).values(quote | {"offer_json": kept["over"][1]}))
+
+        upgrade(connection, "head")
+        offers = connection.execute(
+            select(jobs.c.id, jobs.c.offer_json).union(select(quotes.c.id, quotes.c.offer_json))
+        )
+        found = {row_id: json.loads(text_)["request"] for row_id, text_ in offers}
+        sounds = [tuple(row) for row in connection.execute(select(sent_sounds))]
+
+    prompt = {"prompt": '_audio_base64":"'}
+    assert found == {
+        "made": prompt,
+        "over": prompt,
+        "quote": prompt,
+        "mute": prompt | {"source_audio_base64": None, "reference_audio_base64": None},
+    }
+    assert sounds == [("made", None, "UmVm")]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, select
 
 from loopmeter import ENDED_STATES, ChunkMeter, ChunkReceived
 from loopmeter_engine.contract import Chunk
@@ -25,7 +25,8 @@ from loopmeter_gateway.jobs.records import JobRecord, end_job
 from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.price_book import charge_due
 from loopmeter_gateway.problems import Refused
-from loopmeter_gateway.tables import chunks, engine_states, holds, jobs
+from loopmeter_gateway.stores.many_rows import ForEach
+from loopmeter_gateway.tables import holds, jobs
 
 STATE_EVERY = 4
 GROUP_MAX = 32
@@ -148,27 +149,39 @@ def deliver_chunks(
 
 
 class Due(NamedTuple):
-    """A chunk that is to be charged: all of its job comes to ``tokens_total`` then. ``record`` is what is durable."""
+    """A chunk that is to be charged: all of its job comes to ``tokens_total`` and ``frames_total`` then.
+
+    ``tokens_charged`` were charged before. Of ``record``, only what never changes is taken for true.
+    """
 
     record: JobRecord
     chunk: Chunk
+    tokens_charged: int
     tokens_total: int
+    frames_total: int
     now_ms: int
     hold_expires_at_ms: int
 
 
 def _lock(connection: Connection, ids: list[str], wait: bool) -> dict[str, Any]:
     """The jobs with the state of their holds, locked, by id."""
+    found = connection.execute(_LOCK if wait else _LOCK_FREE, {"ids": ids})
+    return {row.id: row for row in found}
+
+
+def _locking(*, wait: bool) -> Select[Any]:
     wanted = (
         select(
             *(jobs.c.id, jobs.c.state, jobs.c.gateway_id, jobs.c.tokens_charged, jobs.c.chunks_delivered),
             *(jobs.c.frames_delivered, holds.c.state.label("hold_state")),
         )
         .join_from(jobs, holds, jobs.c.hold_id == holds.c.id)
-        .where(jobs.c.id.in_(ids))
-        .with_for_update(key_share=True, skip_locked=not wait)
+        .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
     )
-    return {row.id: row for row in connection.execute(wanted)}
+    return wanted.with_for_update(key_share=True, skip_locked=not wait)
+
+
+_LOCK, _LOCK_FREE = _locking(wait=True), _locking(wait=False)  # Made once: a group has little time.
 
 
 def _check(delivery: Delivery, row: Any) -> Due | Exception | None:
@@ -183,9 +196,32 @@ def _check(delivery: Delivery, row: Any) -> Due | Exception | None:
     if row.hold_state != "open":
         return ledger.closed_hold(record.hold_id)
     assert row.chunks_delivered == chunk.index, (row, chunk.index)
-    now = {name: getattr(row, name) for name in ("state", "tokens_charged", "chunks_delivered", "frames_delivered")}
-    total = charge_due(record.offer.tokens, row.frames_delivered + chunk.frames, record.offer.frames)
-    return Due(replace(record, **now), chunk, total, delivery.now_ms, delivery.hold_expires_at_ms)
+    frames = row.frames_delivered + chunk.frames
+    total = charge_due(record.offer.tokens, frames, record.offer.frames)
+    return Due(record, chunk, row.tokens_charged, total, frames, delivery.now_ms, delivery.hold_expires_at_ms)
+
+
+_STORE = ForEach(
+    {
+        **ledger.CHARGE,
+        "job_id": "text",
+        "tokens_total": "bigint",
+        "frames": "integer",
+        "frames_total": "bigint",
+        "flops": "bigint",
+        "device_seconds": "double precision",
+        "peak_memory_bytes": "bigint",
+        "engine_state": "bytea",
+    },
+    *ledger.POSTING,
+    'INSERT INTO chunks (job_id, "index", frames, tokens, tokens_total, flops, device_seconds, peak_memory_bytes, '
+    "delivered_at_ms, pcm) SELECT given.job_id, given.chunk_index, given.frames, given.tokens, given.tokens_total, "
+    "given.flops, given.device_seconds, given.peak_memory_bytes, given.now_ms, '' FROM given WHERE true",
+    "INSERT INTO engine_states (job_id, state) SELECT given.job_id, given.engine_state FROM given "
+    "WHERE given.engine_state IS NOT NULL ON CONFLICT (job_id) DO UPDATE SET state = excluded.state",
+    "UPDATE jobs SET state = 'running', tokens_charged = given.tokens_total, chunks_delivered = given.chunk_index + 1, "
+    "frames_delivered = given.frames_total FROM given WHERE id = given.job_id",
+)
 
 
 def store_chunks(connection: Connection, due: Sequence[Due]) -> list[Delivered]:
@@ -193,46 +229,42 @@ def store_chunks(connection: Connection, due: Sequence[Due]) -> list[Delivered]:
 
     The caller has locked the jobs and their holds, and has seen that they are open.
     """
-    if not due:
-        return []
     meters = [_meter(found) for found in due]
-    ledger.post_all(
-        connection,
-        [
-            ledger.Charge(
-                *(found.record.hold_id, found.record.customer_id, meter.index, meter.tokens),
-                *(found.now_ms, found.hold_expires_at_ms),
-            )
-            for found, meter in zip(due, meters, strict=True)
-        ],
-    )
-    connection.execute(
-        insert(chunks),
-        [
-            {"job_id": found.record.id, "delivered_at_ms": found.now_ms, "pcm": b"", **meter.model_dump()}
-            for found, meter in zip(due, meters, strict=True)
-        ],
-    )
-    _keep_states(connection, due)
-    moved = [
-        replace(
-            found.record,
-            state="running",
-            tokens_charged=found.tokens_total,
-            chunks_delivered=found.chunk.index + 1,
-            frames_delivered=found.record.frames_delivered + found.chunk.frames,
-        )
-        for found in due
-    ]
-    names = ("state", "tokens_charged", "chunks_delivered", "frames_delivered")
-    connection.execute(
-        update(jobs).where(jobs.c.id == bindparam("job")).values({name: bindparam(name) for name in names}),
-        [{"job": record.id, **{name: getattr(record, name) for name in names}} for record in moved],
-    )
+    _STORE.run(connection, [_row(found, meter) for found, meter in zip(due, meters, strict=True)])
     return [
-        Delivered(record, ChunkReceived(found.chunk.pcm, meter))
-        for record, found, meter in zip(moved, due, meters, strict=True)
+        Delivered(_moved(found), ChunkReceived(found.chunk.pcm, meter))
+        for found, meter in zip(due, meters, strict=True)
     ]
+
+
+def _row(found: Due, meter: ChunkMeter) -> dict[str, Any]:
+    record, chunk = found.record, found.chunk
+    return {
+        "hold_id": record.hold_id,
+        "account_id": record.customer_id,
+        "chunk_index": chunk.index,
+        "tokens": meter.tokens,
+        "now_ms": found.now_ms,
+        "expires_at_ms": found.hold_expires_at_ms,
+        "job_id": record.id,
+        "tokens_total": found.tokens_total,
+        "frames": chunk.frames,
+        "frames_total": found.frames_total,
+        "flops": chunk.usage.flops,
+        "device_seconds": chunk.usage.device_seconds,
+        "peak_memory_bytes": chunk.usage.peak_memory_bytes,
+        "engine_state": _state_to_keep(chunk),
+    }
+
+
+def _moved(found: Due) -> JobRecord:
+    return replace(
+        found.record,
+        state="running",
+        tokens_charged=found.tokens_total,
+        chunks_delivered=found.chunk.index + 1,
+        frames_delivered=found.frames_total,
+    )
 
 
 def _meter(found: Due) -> ChunkMeter:
@@ -240,7 +272,7 @@ def _meter(found: Due) -> ChunkMeter:
     return ChunkMeter(
         index=chunk.index,
         frames=chunk.frames,
-        tokens=found.tokens_total - found.record.tokens_charged,
+        tokens=found.tokens_total - found.tokens_charged,
         tokens_total=found.tokens_total,
         flops=chunk.usage.flops,
         device_seconds=chunk.usage.device_seconds,
@@ -248,20 +280,11 @@ def _meter(found: Due) -> ChunkMeter:
     )
 
 
-def _keep_states(connection: Connection, due: Sequence[Due]) -> None:
-    """Keep the engine's state after the first chunk and after each ``STATE_EVERY``: it is larger than the sound.
+def _state_to_keep(chunk: Chunk) -> bytes | None:
+    """The engine's state after the first chunk and after each ``STATE_EVERY``: it is larger than the sound.
 
     What lies between is made again, and not charged again, if the process dies.
     """
-    kept = {found.record.id: (found.chunk.index + 1).to_bytes(4, "big") + found.chunk.state_after for found in due}
-    first = [{"job_id": found.record.id, "state": kept[found.record.id]} for found in due if found.chunk.index == 0]
-    later = [
-        {"job": found.record.id, "new": kept[found.record.id]}
-        for found in due
-        if found.chunk.index and (found.chunk.index + 1) % STATE_EVERY == 0
-    ]
-    if first:
-        connection.execute(insert(engine_states), first)
-    if later:
-        mine = engine_states.c.job_id == bindparam("job")
-        connection.execute(update(engine_states).where(mine).values(state=bindparam("new")), later)
+    if chunk.index and (chunk.index + 1) % STATE_EVERY:
+        return None
+    return (chunk.index + 1).to_bytes(4, "big") + chunk.state_after

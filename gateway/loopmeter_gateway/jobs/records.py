@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from loopmeter import ENDED_STATES, ChunkMeter, ChunkReceived, Job, JobState, LoopRequest, Problem
 from loopmeter_gateway.accounts.budgets import check_budgets
 from loopmeter_gateway.clock import from_ms
+from loopmeter_gateway.jobs.sent_sound import forget_sound, keep_sound
 from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.outbox import USAGE, cloud_event, put_event
 from loopmeter_gateway.money.quotes import Offer, redeem_quote, shown
@@ -134,7 +135,7 @@ def order_job(
         "order_sha256": order.order_sha256,
         "hold_id": hold_id,
         "quote_id": order.quote_id,
-        "offer_json": offer.model_dump_json(),
+        "offer_json": offer.kept(),
         "runs_by_itself": order.runs_by_itself,
         "state": "queued",
         "tokens_quoted": offer.tokens,
@@ -149,6 +150,7 @@ def order_job(
         "gateway_id": order.gateway_id,
     }
     row = connection.execute(insert(jobs).returning(jobs), values).one()
+    keep_sound(connection, job_id, offer.request)
     return _record(row, offer), True
 
 
@@ -185,6 +187,7 @@ def end_job(
         return record_of(connection.execute(select(jobs).where(jobs.c.id == job_id)).one())
     ledger.close_hold(connection, row.hold_id, "settled" if state == "completed" else "voided", now_ms)
     connection.execute(delete(engine_states).where(engine_states.c.job_id == job_id))
+    forget_sound(connection, job_id)
     if row.tokens_charged:
         put_event(connection, _usage_event(row), now_ms)
     return record_of(row)

@@ -23,7 +23,7 @@ from loopmeter_gateway.live.terms import WARNING_S, LiveTerms
 from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.quotes import Offer
 from loopmeter_gateway.problems import Refused
-from loopmeter_gateway.tables import holds, jobs, live_changes, live_sessions
+from loopmeter_gateway.tables import accounts, holds, jobs, live_changes, live_sessions
 
 _STATE_OF: dict[LiveEndReason, records.Ended] = {"lost": "cancelled", "idle": "cancelled", "failed": "failed"}
 _REASON_OF: dict[str, LiveEndReason] = {"completed": "stopped", "cancelled": "lost", "failed": "failed"}
@@ -39,7 +39,10 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class LiveOrder:
-    """Who starts what, under which key. ``order_sha256`` covers what was asked; ``request`` has nothing left open."""
+    """Who starts what, under which key, as one of how many sessions at once (0: any number).
+
+    ``order_sha256`` covers what was asked; ``request`` has nothing left open.
+    """
 
     customer_id: str
     key_id: str
@@ -50,6 +53,15 @@ class LiveOrder:
     request: LiveRequest
     terms: LiveTerms
     offer: Offer
+    sessions_max: int = 0
+
+
+class TooManySessions(Exception):
+    """The customer has as many sessions at once, at all gateways together, as its plan allows; nothing was held."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} sessions")
+        self.count = count
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,9 @@ class Played:
 
 
 def start(connection: Connection, order: LiveOrder, now_ms: int, hold_expires_at_ms: int) -> tuple[SessionRecord, bool]:
-    """The one session of its key, and whether it is new. Raises ``Refused`` as ``records.order_job``."""
+    """The one session of its key, and whether it is new. Raises ``TooManySessions``; ``Refused`` as ``order_job``."""
+    if order.sessions_max:
+        _refuse_another(connection, order)
     job_id = "live_" + secrets.token_hex(12)
     offer = order.offer.model_copy(update={"tokens": order.terms.hold_due(0)})
     asked = records.Order(
@@ -99,6 +113,19 @@ def start(connection: Connection, order: LiveOrder, now_ms: int, hold_expires_at
         }
         connection.execute(insert(live_sessions), values)
     return find(connection, job), new
+
+
+def _refuse_another(connection: Connection, order: LiveOrder) -> None:
+    """Keep to the number of sessions at once; one that is started again is no other.
+
+    The balance stays locked until this one is there, so that whoever starts another at the same time counts it.
+    """
+    connection.execute(select(accounts.c.id).where(accounts.c.id == order.customer_id).with_for_update())
+    theirs = (holds.c.account_id == order.customer_id) & (holds.c.state == "open")  # As long as a session is played.
+    keys = select(jobs.c.idempotency_key).select_from(holds.join(jobs).join(live_sessions)).where(theirs)
+    playing = set(connection.execute(keys).scalars())
+    if len(playing) >= order.sessions_max and order.session not in playing:
+        raise TooManySessions(len(playing))
 
 
 def find_by_key(connection: Connection, session: str, customer_id: str) -> SessionRecord:
@@ -167,7 +194,8 @@ def deliver(
         return Played(end(connection, job_id, reason, now_ms), None, reason=reason)
     for number, entry in new_entries:
         _keep_entry(connection, job_id, number, entry)
-    due = Due(records.record_of(row), chunk, total, now_ms, delivery.hold_expires_at_ms)
+    record = records.record_of(row)
+    due = Due(record, chunk, row.tokens_charged, total, frames, now_ms, delivery.hold_expires_at_ms)
     ((_, received),) = store_chunks(connection, [due])
     warning = None
     if terms.due(frames + WARNING_S * terms.sample_rate_hz) > held:

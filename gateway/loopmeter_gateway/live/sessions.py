@@ -36,14 +36,13 @@ class LiveSessions:
         """The one session of the key ``asked.session``.
 
         Raises:
-            Refused: invalid_request, model_not_in_plan, insufficient_tokens, key_budget_exceeded,
+            Refused: too_many_streams, invalid_request, model_not_in_plan, insufficient_tokens, key_budget_exceeded,
                 idempotency_key_reused, live_unsupported; nothing is held.
         """
         gateway = self._gateway
         gateway.refuse_if_full()
         book = await gateway.book_of(caller)
         granted = find_plan(book, caller.plan)
-        self._refuse_another(caller, granted, asked.session)
         check_model(book, granted, gateway.engine.info(), asked.request().model)
         plan = await self._plan(asked.request())
         terms = self._terms(plan, book, granted, asked.max_tokens)
@@ -58,29 +57,31 @@ class LiveSessions:
             request=plan.request,
             terms=terms,
             offer=self._offer(plan, book, granted, terms),
+            sessions_max=granted.live_streams_max,
         )
         now_ms = gateway.now_ms()
-        found, new = await gateway.database.write(
-            lambda connection: records.start(connection, order, now_ms, now_ms + gateway.hold_ttl_ms)
-        )
+        try:
+            found, new = await gateway.database.write(
+                lambda connection: records.start(connection, order, now_ms, now_ms + gateway.hold_ttl_ms)
+            )
+        except records.TooManySessions as error:
+            raise self._too_many(caller, granted, error.count) from error
         if new:
             session = LiveSession(found, gateway.clock.now())
             gateway.register(session, granted)
             return session
         return await self._open(found)
 
-    def _refuse_another(self, caller: Caller, granted: PlanInfo, session: str) -> None:
-        """Keep to the plan's number of sessions at once; one that is started again is no other."""
-        limit = granted.live_streams_max
-        playing = [
-            live
-            for live in self._gateway.live_jobs.values()
-            if isinstance(live, LiveSession) and live.record.customer_id == caller.customer_id
-        ]
-        if limit and len(playing) >= limit and all(live.session != session for live in playing):
-            wait_s = min(self._lost_in_s(live) for live in playing)
-            detail = f"expected at most {limit} live sessions at once in plan {caller.plan}, found {len(playing)}"
-            raise Refused("too_many_streams", f"{detail}; stop one, or wait until one has ended", retry_after_s=wait_s)
+    def _too_many(self, caller: Caller, granted: PlanInfo, found: int) -> Refused:
+        """Sessions at other gateways are not looked into: of those, one that is lost now ends after the grace time."""
+        theirs = (live for live in self._gateway.live_jobs.values() if live.record.customer_id == caller.customer_id)
+        wait_s = [self._lost_in_s(live) for live in theirs if isinstance(live, LiveSession)]
+        limit = f"at most {granted.live_streams_max} live sessions at once in plan {caller.plan}"
+        return Refused(
+            "too_many_streams",
+            f"expected {limit}, found {found}; stop one, or wait until one has ended",
+            retry_after_s=min(wait_s, default=math.ceil(self._gateway.settings.grace_s)),
+        )
 
     def _lost_in_s(self, live: LiveSession) -> int:
         """When a session may end at the soonest, if nobody stops it: in whole seconds, at least 1."""

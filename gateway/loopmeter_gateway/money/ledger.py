@@ -11,13 +11,13 @@ Closing a hold twice changes nothing. What else moves tokens (grants, refunds, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from loopmeter import Balance
 from loopmeter_gateway.problems import Refused
+from loopmeter_gateway.stores.many_rows import ForEach
 from loopmeter_gateway.tables import accounts, holds, transfers
 
 GRANTS = "house:grants"
@@ -65,7 +65,7 @@ def balance(connection: Connection, account_id: str) -> Balance:
 
 
 def moved(connection: Connection, account_id: str) -> int:
-    """All that came to an account, less all that left it. Reads every transfer of the account."""
+    """All that came to an account, less all that left it. Reads every transfer."""
     total = func.coalesce(func.sum(transfers.c.amount), 0)
     came = connection.execute(select(total).where(transfers.c.credit_account_id == account_id)).scalar_one()
     left = connection.execute(select(total).where(transfers.c.debit_account_id == account_id)).scalar_one()
@@ -110,61 +110,44 @@ def change_account(connection: Connection, account_id: str, *, needed: int = 0, 
         )
 
 
-class Charge(NamedTuple):
-    """One chunk's share of a hold of ``account_id``, and until when the hold lasts then."""
-
-    hold_id: str
-    account_id: str
-    chunk_index: int
-    tokens: int
-    now_ms: int
-    expires_at_ms: int
+# What charges do to the ledger, for ``ForEach``. The caller has locked the holds. The balance takes note when a hold is
+# closed: until then the hold itself says what was posted. 0 tokens leave no entry.
+CHARGE = {
+    "hold_id": "text",
+    "account_id": "text",
+    "chunk_index": "integer",
+    "tokens": "bigint",
+    "now_ms": "bigint",
+    "expires_at_ms": "bigint",
+}
+POSTING = (
+    "UPDATE holds SET posted = posted + given.tokens, expires_at_ms = given.expires_at_ms FROM given "
+    "WHERE id = given.hold_id AND state = 'open'",
+    "INSERT INTO transfers (debit_account_id, credit_account_id, amount, hold_id, chunk_index, kind, created_at_ms) "
+    f"SELECT given.account_id, '{REVENUE}', given.tokens, given.hold_id, given.chunk_index, 'charge', given.now_ms "
+    "FROM given WHERE given.tokens > 0",
+)
+_POST = ForEach(CHARGE, *POSTING)
 
 
 def post(connection: Connection, hold_id: str, chunk_index: int, tokens: int, now_ms: int, expires_at_ms: int) -> None:
-    """Charge one chunk against its hold. Raises ``Refused`` hold_expired (the hold is closed), and as ``post_all``."""
+    """Charge one chunk against its hold, and put off its expiry.
+
+    Raises:
+        Refused: hold_expired; the hold is closed.
+        sqlalchemy.exc.IntegrityError: more than was held, or the chunk was charged before.
+    """
     open_ = (holds.c.id == hold_id) & (holds.c.state == "open")
     account_id = connection.execute(select(holds.c.account_id).where(open_).with_for_update()).scalar()
     if account_id is None:
         raise closed_hold(hold_id)
-    post_all(connection, [Charge(hold_id, account_id, chunk_index, tokens, now_ms, expires_at_ms)])
+    charge = (hold_id, account_id, chunk_index, tokens, now_ms, expires_at_ms)
+    _POST.run(connection, [dict(zip(CHARGE, charge, strict=True))])
 
 
 def closed_hold(hold_id: str) -> Refused:
     """What to answer to a charge against a hold that is not open."""
     return Refused("hold_expired", f"expected an open hold, found {hold_id} closed; ask again with a new request")
-
-
-def post_all(connection: Connection, charges: Sequence[Charge]) -> None:
-    """Charge chunks against open holds, whose rows the caller has locked, and put off their expiry.
-
-    The balance takes note when a hold is closed: until then the hold itself says what was posted. 0 tokens leave no
-    transfer. One statement per table, however many charges.
-
-    Raises:
-        sqlalchemy.exc.IntegrityError: more than was held, or a chunk was charged before.
-    """
-    mine = (holds.c.id == bindparam("hold")) & (holds.c.state == "open")
-    posted = {"posted": holds.c.posted + bindparam("tokens"), "expires_at_ms": bindparam("until_ms")}
-    connection.execute(
-        update(holds).where(mine).values(posted),
-        [{"hold": charge.hold_id, "tokens": charge.tokens, "until_ms": charge.expires_at_ms} for charge in charges],
-    )
-    entries = [
-        {
-            "debit_account_id": charge.account_id,
-            "credit_account_id": REVENUE,
-            "amount": charge.tokens,
-            "hold_id": charge.hold_id,
-            "chunk_index": charge.chunk_index,
-            "kind": "charge",
-            "created_at_ms": charge.now_ms,
-        }
-        for charge in charges
-        if charge.tokens
-    ]
-    if entries:
-        connection.execute(insert(transfers), entries)
 
 
 def extend_hold(connection: Connection, hold_id: str, tokens: int) -> int:

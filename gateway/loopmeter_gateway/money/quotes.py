@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +21,7 @@ from loopmeter_gateway.money.price_book import Work, book_id, find_plan, price
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import quotes
 
+SOUNDS = ("source_audio_base64", "reference_audio_base64")  # What may come along with a request, megabytes each.
 HOUSE_MODEL = "loopmeter"  # What a request asks for by default: the engine that this gateway runs.
 
 
@@ -42,6 +44,10 @@ class Offer(BaseModel):
     tokens: int
     lines: tuple[QuoteLine, ...]
     live: bool = False  # The offer of an endless session is for one chunk; see ``live/records.py``.
+
+    def kept(self) -> str:
+        """As it is stored with quote and job: without the sound that came along."""
+        return self.model_copy(update={"request": shown(self.request)}).model_dump_json()
 
 
 def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopRequest, at: datetime) -> Offer:
@@ -144,7 +150,7 @@ def create_quote(
             id=quote_id,
             customer_id=customer_id,
             request_sha256=request_sha256(request),
-            offer_json=offer.model_dump_json(),
+            offer_json=offer.kept(),
             expires_at_ms=expires_at_ms,
         )
     )
@@ -165,7 +171,12 @@ def create_quote(
 
 def shown(request: ResolvedRequest) -> ResolvedRequest:
     """A request as it is answered: without the sound that came along, which may be megabytes."""
-    return request.model_copy(update={"source_audio_base64": None, "reference_audio_base64": None})
+    return request.model_copy(update=dict.fromkeys(SOUNDS))
+
+
+def with_sound(offer: Offer, sounds: Mapping[str, str | None]) -> Offer:
+    """A stored offer with the sound that came along."""
+    return offer.model_copy(update={"request": offer.request.model_copy(update=dict(sounds))})
 
 
 def redeem_quote(
@@ -194,7 +205,8 @@ def redeem_quote(
     mine = (quotes.c.id == quote_id) & quotes.c.job_id.is_(None)
     if connection.execute(update(quotes).where(mine).values(job_id=job_id)).rowcount != 1:
         raise Refused("quote_used", f"quote_id: expected an unused quote, found one used just now; {advice}")
-    return Offer.model_validate_json(row.offer_json)
+    # The request is the quoted one, so its sound is, too.
+    return with_sound(Offer.model_validate_json(row.offer_json), {name: getattr(request, name) for name in SOUNDS})
 
 
 def forget_quotes(connection: Connection, before_ms: int) -> int:

@@ -95,7 +95,13 @@ class PostgresStore:
 
 def _engine(url: URL, size: int) -> AsyncEngine:
     settings = {"idle_in_transaction_session_timeout": str(IDLE_LIMIT_MS)}
-    return create_async_engine(url, pool_size=size, max_overflow=0, connect_args={"server_settings": settings})
+    return create_async_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_use_lifo=True,  # The connection that worked last has its statements and plans at hand.
+        connect_args={"server_settings": settings},
+    )
 
 
 def _refused(error: DBAPIError) -> Exception:

@@ -1,0 +1,71 @@
+"""The same statements for many rows do on both stores what they would do one by one, and say so if they cannot."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from loopmeter_gateway.database import once
+from loopmeter_gateway.stores.many_rows import ForEach
+
+from .conftest import BOTH_STORES
+
+pytestmark = BOTH_STORES
+WORK = ForEach(
+    {"name": "text", "more": "bigint", "note": "bytea"},
+    "UPDATE stock SET pieces = pieces + given.more FROM given WHERE stock.name = given.name",
+    "INSERT INTO moves (name, pieces) SELECT given.name, given.more FROM given WHERE given.more > 0",
+    "INSERT INTO notes (name, note) SELECT given.name, given.note FROM given WHERE given.note IS NOT NULL "
+    "ON CONFLICT (name) DO UPDATE SET note = excluded.note",
+)
+
+
+def make(connection: Connection) -> None:
+    blob = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
+    connection.execute(text("CREATE TABLE stock (name TEXT PRIMARY KEY, pieces BIGINT CHECK (pieces >= 0))"))
+    connection.execute(text("CREATE TABLE moves (name TEXT, pieces BIGINT)"))
+    connection.execute(text(f"CREATE TABLE notes (name TEXT PRIMARY KEY, note {blob})"))
+    connection.execute(text("INSERT INTO stock VALUES ('kick', 1), ('snare', 2), ('hat', 3)"))
+
+
+def found(connection: Connection) -> list[list[tuple[object, ...]]]:
+    wanted = ("SELECT * FROM stock ORDER BY name", "SELECT * FROM moves", "SELECT * FROM notes ORDER BY name")
+    return [[tuple(row) for row in connection.execute(text(each))] for each in wanted]
+
+
+def row(name: str, more: int, note: bytes | None = None) -> dict[str, object]:
+    return {"name": name, "more": more, "note": note}
+
+
+def test_every_row_goes_through_every_statement(store: str) -> None:
+    def work(connection: Connection) -> list[list[tuple[object, ...]]]:
+        make(connection)
+        WORK.run(connection, [row("kick", 5, b"\0a"), row("hat", 0), row("snare", -2, b"")])
+        WORK.run(connection, [row("kick", 1, b"new")])
+        WORK.run(connection, [])
+        return found(connection)
+
+    assert once(store, work) == [
+        [("hat", 3), ("kick", 7), ("snare", 0)],
+        [("kick", 5), ("kick", 1)],
+        [("kick", b"new"), ("snare", b"")],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        ([row("kick", 1), row("cowbell", 1)], AssertionError),
+        ([row("kick", 1), row("hat", -4)], IntegrityError),
+    ],
+    ids=["no such row", "a rule is broken"],
+)
+def test_what_cannot_be_done_for_one_row_raises_and_is_undone(
+    store: str, rows: list[dict[str, object]], error: type[Exception]
+) -> None:
+    once(store, make)
+
+    with pytest.raises(error):
+        once(store, lambda connection: WORK.run(connection, rows))
+    assert once(store, found) == [[("hat", 3), ("kick", 1), ("snare", 2)], [], []]
