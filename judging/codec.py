@@ -9,6 +9,7 @@ from torch import Tensor
 
 from loopmeter_engine.attacks import HITS_APART
 from loopmeter_engine.conditioning import (
+    FRAME_CHANNELS,
     FRAME_S,
     RELEASE_FRAMES,
     events_of,
@@ -35,14 +36,17 @@ _SEGMENT = 64  # Spectral frames whose phases are found at once: one block, as i
 
 
 @torch.inference_mode()
-def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score) -> Floats:
+def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score | None) -> Floats:
     """(channels, frames) of a loop -> the same shape, through spectra, latents, spectra and phases.
 
-    The decoder knows the score, as it does when the engine generates.
+    The decoder knows the score, as it does when the engine generates; None where there is none to be known.
     """
     latents = autoencoder.encode(_around(pcm))
-    begin_s = torch.tensor([-(_MARGIN_FRAMES + RELEASE_FRAMES) * FRAME_S], dtype=torch.float64)
     frames = latents.shape[1] - autoencoder.config.lookahead + RELEASE_FRAMES
+    if score is None:
+        nothing = partial_rolls(torch.zeros(1, frames, FRAME_CHANNELS))
+        return _sound(autoencoder.decoder.decode(latents, nothing), None, pcm)
+    begin_s = torch.tensor([-(_MARGIN_FRAMES + RELEASE_FRAMES) * FRAME_S], dtype=torch.float64)
     rolls = partial_rolls(frame_features(events_of([score]), begin_s, frames))
     notes = sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0)
     begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES

@@ -50,13 +50,15 @@ def main() -> None:
     composed = [entry for entry in judged if entry.kind in ("drums", "tonal", "any")]
     rows = [*_length_and_tempo(composed), *_tones(composed), *_seams(composed), *_hits(composed), *_sound(composed)]
     asked, piece, spliced = report_asked.asked_rows(judged), report_asked.piece_rows(), report_asked.spliced_rows()
+    recordings = report_asked.recordings_rows()
     page = _PAGE.format(
         main=_shown(rows),
         asked=_shown(asked),
         spliced=_shown(spliced),
+        recordings=_shown(recordings),
         piece=_shown(piece),
         steps=report_asked.steps_table(),
-        falling_short=falling_short([*rows, *asked, *spliced, *piece]),
+        falling_short=falling_short([*rows, *asked, *spliced, *recordings, *piece]),
         **{kind: len(of_kind(judged, kind)) for kind in ("drums", "tonal", "any")},
     )
     print(page)
@@ -251,6 +253,13 @@ whose stems are asked as well.
 24 loops: beats 4 to 6 of each made anew, and a bar made to follow it. A join is judged as a loop's seam is.
 
 {spliced}
+
+## Recordings
+
+What a user sends as a source or a reference goes through the codec, which then knows no score. Ten seconds each of
+tracks by Kenta Cho (Debian packages, two clauses of BSD), of which nothing was trained on.
+
+{recordings}
 
 ## Five minutes
 

@@ -10,6 +10,7 @@ import numpy as np
 from judging.instruments import recognise
 from judging.kept import last
 from judging.loops import Version
+from judging.recordings import OPUS_KBIT_S
 from judging.rows import (
     NO_AIM,
     Judged,
@@ -186,6 +187,25 @@ def piece_rows() -> list[Row]:
         plain_row("log-mel distance in minute 5, dB", NO_AIM, fifth, "{:.2f}"),
         plain_row("minute 5 over minute 1", slower, fifth / first, "{:.2f} x"),
     ]  # fmt: skip
+
+
+def recordings_rows() -> list[Row]:
+    """The codec alone: what a user's sound goes through as a source or reference."""
+    figures = last("recordings")
+    if figures is None:
+        return []
+    coded, opus = (float(np.median([entry[name] for entry in figures])) for name in ("codec", "opus"))
+    times = at_most(1.5, "1.5 x")
+    return [
+        Row(f"log-mel distance of {len(figures)} recordings, dB", "", {"codec": f"{coded:.2f}"}),
+        Row(
+            f"the same over that of Opus at {OPUS_KBIT_S} kbit/s",
+            times.text,
+            {"codec": f"{coded / opus:.1f} x"},
+            times.met(coded / opus),
+            "recordings",
+        ),
+    ]
 
 
 def spliced_rows() -> list[Row]:
