@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,13 +34,13 @@ class Scene:
 
 
 async def scene(house: House, client: Client) -> Scene:
-    house.grant(5000)
-    eve = house.new_customer("eve", 5000)
+    await asyncio.to_thread(house.grant, 5000)
+    eve = await asyncio.to_thread(house.new_customer, "eve", 5000)
     job = (await client.order("application/json")).json()["id"]
     await client.ended(job)
     quote = (await client.http.post("/v1/quotes", json=LOOP)).json()["quote_id"]
     running = (await client.order("application/json", seed=1)).json()["id"]
-    holds = admin.list_holds(house.settings.db)["holds"]
+    holds = (await asyncio.to_thread(admin.list_holds, house.settings.db))["holds"]
     hold = next((found["hold_id"] for found in holds if found["job_id"] == running), "hold_x")
     await client.ended(running)
     return Scene(client, job, quote, house.key.split("_")[1], hold, eve)
