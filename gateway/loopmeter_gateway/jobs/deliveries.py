@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Connection, Select, Text, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from loopmeter import ENDED_STATES, ChunkMeter, ChunkReceived
 from loopmeter_engine.contract import Chunk
@@ -165,23 +166,29 @@ class Due(NamedTuple):
 
 def _lock(connection: Connection, ids: list[str], wait: bool) -> dict[str, Any]:
     """The jobs with the state of their holds, locked, by id."""
-    found = connection.execute(_LOCK if wait else _LOCK_FREE, {"ids": ids})
+    found = connection.execute(_LOCKING[connection.dialect.name, wait], {"ids": ids})
     return {row.id: row for row in found}
 
 
-def _locking(*, wait: bool) -> Select[Any]:
+def _locking(store: str, wait: bool) -> Select[Any]:
+    asked = (
+        jobs.c.id == func.any(bindparam("ids", type_=ARRAY(Text)))  # One parameter: the same statement for any number.
+        if store == "postgresql"
+        else jobs.c.id.in_(bindparam("ids", expanding=True))
+    )
     wanted = (
         select(
             *(jobs.c.id, jobs.c.state, jobs.c.gateway_id, jobs.c.tokens_charged, jobs.c.chunks_delivered),
             *(jobs.c.frames_delivered, holds.c.state.label("hold_state")),
         )
         .join_from(jobs, holds, jobs.c.hold_id == holds.c.id)
-        .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+        .where(asked)
     )
     return wanted.with_for_update(key_share=True, skip_locked=not wait)
 
 
-_LOCK, _LOCK_FREE = _locking(wait=True), _locking(wait=False)  # Made once: a group has little time.
+# Made once, because a group has little time.
+_LOCKING = {(store, wait): _locking(store, wait) for store in ("sqlite", "postgresql") for wait in (True, False)}
 
 
 def _check(delivery: Delivery, row: Any) -> Due | Exception | None:
