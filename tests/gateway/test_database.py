@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, text
 
 from loopmeter_gateway.database import Database, create_tables, open_writer
 from loopmeter_gateway.stores.sqlite import LOG_PAGES_MAX, SqliteStore
@@ -67,6 +68,31 @@ async def test_work_of_a_caller_that_left_still_runs(database: Database) -> None
     await database.write(lambda c: add(c, "stayed"))
 
     assert await database.read(names) == ["left", "stayed"]
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+async def test_a_reader_that_leaves_does_not_break_its_connection(store: str) -> None:
+    """A gateway that stops cancels its sweeper in the middle of a read; the driver would close the connection later."""
+    database, began, before = Database(store), asyncio.Event(), asyncio.all_tasks()
+    seen: list[int] = []
+    await database.start()
+    holder = await asyncpg.connect(store)
+    await holder.execute("SELECT pg_advisory_lock(7)")
+
+    def wait_for_it(connection: Connection) -> None:
+        began.set()
+        seen.append(connection.execute(text("SELECT pg_advisory_xact_lock(7)")).rowcount)
+
+    reading = asyncio.create_task(database.read(wait_for_it))
+    await began.wait()
+    reading.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reading
+    await holder.close()
+    await database.stop()
+
+    assert seen == [1]
+    assert asyncio.all_tasks() <= before
 
 
 @pytest.mark.parametrize("url", ["nonsense", "postgresql://host/db", "sqlite://", "sqlite:///:memory:"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection
@@ -42,19 +42,41 @@ class PostgresStore:
         )
         self._write_room = asyncio.Semaphore(WRITERS)
         self._read_room = asyncio.Semaphore(READERS)
-        self._writing: set[asyncio.Task[Any]] = set()
+        self._working: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         async with self._writer.begin() as connection:
             await connection.run_sync(bring_up_to_date)
 
     async def stop(self) -> None:
-        if self._writing:
-            await asyncio.wait(self._writing)
+        if self._working:
+            await asyncio.wait(self._working)
         await self._writer.dispose()
         await self._reader.dispose()
 
     async def read(self, work: Work[_Result]) -> _Result:
+        return await self._to_the_end(self._read(work))
+
+    async def write(self, work: Work[_Result]) -> _Result:
+        return await self._to_the_end(self._write(work))
+
+    async def _to_the_end(self, working: Coroutine[Any, Any, _Result]) -> _Result:
+        """Work in a task of its own: a caller that leaves must not break it off half way.
+
+        A write would be lost. Even a read would cost its connection, which the driver cannot use any more then, and
+        leave it to be closed after the event loop, perhaps.
+        """
+        task = asyncio.get_running_loop().create_task(working)
+        self._working.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._working.discard(task)
+        if not task.cancelled():
+            task.exception()  # Seen, also when its caller has left.
+
+    async def _read(self, work: Work[_Result]) -> _Result:
         for tries_left in (1, 0):
             try:
                 async with self._read_room, self._reader.connect() as connection, connection.begin():
@@ -63,18 +85,6 @@ class PostgresStore:
                 if not (tries_left and error.connection_invalidated):  # The server was restarted, perhaps.
                     raise _refused(error) from error
         raise AssertionError("the last try returns or raises")
-
-    async def write(self, work: Work[_Result]) -> _Result:
-        # A task of its own: a caller that leaves must not break the work off half way.
-        task = asyncio.get_running_loop().create_task(self._write(work))
-        self._writing.add(task)
-        task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._writing.discard(task)
-        if not task.cancelled():
-            task.exception()  # Seen, also when its caller has left.
 
     async def _write(self, work: Work[_Result]) -> _Result:
         for tries in range(1, TRIES + 1):
