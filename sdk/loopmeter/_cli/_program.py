@@ -76,10 +76,10 @@ _AS_JSON = "loopmeter.as_json"
 
 
 def _sentence(error: LoopmeterError) -> str:
-    if not error.retryable or error.idempotency_key is None:
-        return str(error)
-    again = f"run it again with --idempotency-key {error.idempotency_key}: nothing is made or charged twice"
-    return f"{error}; {again}"
+    parts = [str(error), *getattr(error, "__notes__", ())]
+    if error.retryable and error.idempotency_key is not None:
+        parts.append(f"run it again with --idempotency-key {error.idempotency_key}: nothing is made or charged twice")
+    return "; ".join(parts)
 
 
 def _fields(error: LoopmeterError) -> dict[str, object]:
