@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -108,7 +110,24 @@ async def _run(
         loop.add_signal_handler(number, stop.set)
     async with AsyncLoopmeter(url, api_key) as client, serve_osc(client, listen, out, settings) as (host, port):
         announce(f"[{host}]" if ":" in host else host, port)
+        checking = asyncio.create_task(_check_gateway(client))
         await stop.wait()
+        checking.cancel()
+
+
+async def _check_gateway(client: AsyncLoopmeter) -> None:
+    """Say at once what would only show with the first loop. Who plays needs the bridge all the same: it stays up."""
+    trouble = None
+    try:
+        if (await client.balance()).available == 0:
+            trouble = "no tokens are left for this key; an operator grants some with 'loopmeter admin grant'"
+    except LoopmeterError as error:
+        trouble = error.message
+    if trouble is not None:
+        print(f"loopmeter: {trouble}. The bridge listens all the same", file=sys.stderr, flush=True)
+    # What was loaded until now stays: no later sweep for garbage, which stops all for 20 ms, need look at it.
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.asynccontextmanager
