@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loopmeter import AsyncLoopmeter, LoopmeterError
+from loopmeter import AsyncLoopmeter, LoopmeterError, Timeout
 from loopmeter_integrations.osc._bridge import Bridge
 from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile
@@ -29,6 +29,8 @@ from loopmeter_integrations.osc._tcp import Connections
 Endpoint = tuple[str, int]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+# A gateway gives a sign of life every 10 s; on stage a network that fell silent is left sooner than the SDK's minute.
+_ON_STAGE = Timeout(read_s=25)
 _FREE_PORT_TRIES = 20
 
 log = logging.getLogger("loopmeter.osc")
@@ -108,7 +110,10 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with AsyncLoopmeter(url, api_key) as client, serve_osc(client, listen, out, settings) as (host, port):
+    async with (
+        AsyncLoopmeter(url, api_key, timeout=_ON_STAGE) as client,
+        serve_osc(client, listen, out, settings) as (host, port),
+    ):
         announce(f"[{host}]" if ":" in host else host, port)
         checking = asyncio.create_task(_check_gateway(client))
         await stop.wait()
