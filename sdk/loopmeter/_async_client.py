@@ -320,7 +320,8 @@ class AsyncLoops:
 
         ``quote`` (or its ``quote_id``) fixes the price. ``idempotency_key`` names this intent: the same key never
         makes or charges a second loop; by default one is made per call. ``max_tokens`` (default: the client's)
-        raises ``BudgetExceeded`` before anything is held. ``detach`` leaves the job running when the stream is left.
+        raises ``BudgetExceeded`` before anything is held: it goes along with the order, to a gateway that is not known
+        to heed it behind a quote of its own. ``detach`` leaves the job running when the stream is left.
 
         With a pack, a stream that finds no gateway or no tokens before its first chunk gives the chunks of the pack's
         loop for the same request, else of the one named ``fallback`` (``name`` or ``name.stem``), instead of the

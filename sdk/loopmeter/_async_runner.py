@@ -68,6 +68,8 @@ class AsyncRunner:
                 await self._clock.sleep(seconds)
             case _flows.Now():
                 return self._clock.now()
+            case _flows.TakesCaps():
+                return self._seen.takes_caps
         return None
 
     async def send(self, request: HttpRequest) -> HttpResponse:
@@ -102,6 +104,7 @@ class AsyncRunner:
             response.headers.get("x-request-id"),
         )
         self._seen.quotas = quotas_of(response.headers) or self._seen.quotas
+        self._seen.takes_caps = _core.takes_caps(response.headers)
         if response.status < 400:
             return response
         try:

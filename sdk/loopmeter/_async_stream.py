@@ -117,7 +117,7 @@ class AsyncLoopStream:
 
     @property
     def quote(self) -> Quote | None:
-        """The quote whose price holds; ``None`` if none was given and there is no ``max_tokens``."""
+        """The quote whose price holds; ``None`` if none was given and none was needed; see ``started``."""
         return self._session.order.quote if self._session.order is not None else None
 
     async def __aenter__(self) -> AsyncLoopStream:

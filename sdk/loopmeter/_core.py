@@ -127,10 +127,17 @@ def post_quote(request: LoopRequest) -> HttpRequest:
     return HttpRequest("POST", "/v1/quotes", {"Accept": _JSON, "Content-Type": _JSON}, _json(request))
 
 
-def post_loop(request: LoopRequest, quote_id: str | None, idempotency_key: str) -> HttpRequest:
-    """Make a loop and stream its chunks. Sent again with the same key, it makes nothing new."""
+def post_loop(
+    request: LoopRequest, quote_id: str | None, idempotency_key: str, max_tokens: int | None = None
+) -> HttpRequest:
+    """Make a loop and stream its chunks. Sent again with the same key, it makes nothing new.
+
+    A gateway that ``takes_caps`` refuses it if it costs more than ``max_tokens``.
+    """
     order = LoopOrder(**request.model_dump(), quote_id=quote_id)
     headers = {"Accept": CHUNKS_MEDIA_TYPE, "Content-Type": _JSON, "Idempotency-Key": idempotency_key}
+    if max_tokens is not None:
+        headers["Loopmeter-Max-Tokens"] = str(max_tokens)
     return HttpRequest("POST", "/v1/loops", headers, _json(order))
 
 
@@ -214,6 +221,11 @@ def require_whole(request: HttpRequest, response: HttpResponse) -> HttpResponse:
                 idempotency_key=request.idempotency_key,
             ) from error
     return response
+
+
+def takes_caps(headers: Mapping[str, str]) -> bool:
+    """Whether the gateway says with this answer that it heeds ``Loopmeter-Max-Tokens``; older ones do not know it."""
+    return "max-tokens" in headers.get("loopmeter-features", "").split()
 
 
 def error_of(response: HttpResponse, idempotency_key: str | None) -> APIError:

@@ -26,6 +26,7 @@ from loopmeter._core import (
     post_quote,
 )
 from loopmeter._exceptions import (
+    APIError,
     BudgetExceeded,
     ChunkProtocolError,
     Conflict,
@@ -82,7 +83,12 @@ class Now:
     """Read the clock. Outcome: monotonic seconds as ``float``."""
 
 
-Effect = Send | Open | Read | Close | Sleep | Now
+@dataclass(frozen=True, slots=True)
+class TakesCaps:
+    """Ask whether the gateway's last answer said that an order may carry a cap. Outcome: ``bool``."""
+
+
+Effect = Send | Open | Read | Close | Sleep | Now | TakesCaps
 Flow = Generator[Effect, object, _T]
 
 
@@ -145,10 +151,14 @@ def models() -> Flow[tuple[ModelInfo, ...]]:
 def within_budget(order: Order) -> Flow[Order]:
     """The order with a quote that keeps to ``max_tokens`` and is reserved in the budget; asks for one if there is none.
 
+    Where ``max_tokens`` is all that there is to keep to, it goes with the order to a gateway that heeds it: one call.
+
     Raises:
         BudgetExceeded: the price is above ``max_tokens`` or what is left of the budget; nothing was held.
     """
     if order.max_tokens is None and order.budget is None:
+        return order
+    if order.quote is None and order.budget is None and (yield TakesCaps()):
         return order
     priced = order.quote if order.quote is not None else (yield from quote(order.request))
     if order.max_tokens is not None and priced.tokens > order.max_tokens:
@@ -270,8 +280,10 @@ class StreamSession:
         if self._job_id is not None:
             return get_chunks(self._job_id, self.next_index)
         assert self.order is not None
-        quote_id = self.order.quote.quote_id if self.order.quote is not None else self.order.quote_id
-        return post_loop(self.order.request, quote_id, self.order.idempotency_key)
+        if self.order.quote is not None:  # Its price was held against the cap.
+            return post_loop(self.order.request, self.order.quote.quote_id, self.order.idempotency_key)
+        order = self.order
+        return post_loop(order.request, order.quote_id, order.idempotency_key, order.max_tokens)
 
     def _take(self, event: ChunkEvent) -> None:
         match event:
@@ -317,15 +329,25 @@ class StreamSession:
 
     @property
     def _tokens_quoted(self) -> int | None:
-        return self.order.quote.tokens if self.order is not None and self.order.quote is not None else None
+        return self.started.tokens_quoted if self.started is not None else None
 
     def _take_started(self, event: StreamStarted) -> None:
         expected = self.started.model_copy(update={"first_index": self.next_index}) if self.started else None
         if event.first_index != self.next_index or (expected is not None and event != expected):
             raise ChunkProtocolError("order", f"expected {expected or self.next_index}, found {event} on resuming")
+        if self._job_id is None:
+            self._require_within_cap(event)
         if self.started is None:
             self.started = event
         self._job_id = event.job
+
+    def _require_within_cap(self, event: StreamStarted) -> None:
+        """A job of before, under the same key, may have another price. It is left as it is."""
+        order, tokens = self.order, event.tokens_quoted
+        if order is None or order.quote is not None or order.max_tokens is None or tokens is None:
+            return
+        if tokens > order.max_tokens:
+            raise BudgetExceeded(tokens, order.max_tokens, idempotency_key=order.idempotency_key)
 
     def _wait_or_give_up(self, error: LoopmeterError) -> Flow[None]:
         time_s = yield from now()
@@ -345,6 +367,9 @@ class StreamSession:
         else:
             if self.order is not None and not error.retryable and self._job_id is None:
                 self.order.refused()
+            if isinstance(error, APIError) and error.code == "over_max_tokens":
+                found, limit = error.problem.tokens or 0, error.problem.max_tokens or 0
+                raise BudgetExceeded(found, limit, idempotency_key=self._key) from error
             raise error
 
     @property

@@ -12,6 +12,7 @@ import base64
 import io
 import logging
 import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -31,6 +32,7 @@ MIDI_BASE64_MAX = 400_000
 _FORMATS = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg"}
 _READ_BYTES_MAX = 256 * 2**20
 _BLOCK_FRAMES = 65_536
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _LOG = logging.getLogger("loopmeter")
 
 
@@ -164,7 +166,7 @@ def _packed(data: bytes, field: str, known: bool) -> bytes:
             flac = _written(reader, "FLAC", "PCM_16" if reader.subtype in ("PCM_16", "PCM_U8", "PCM_S8") else "PCM_24")
             if _fits(flac):
                 return flac
-            ogg = _written(reader, "OGG", "VORBIS")
+            ogg = _without_chance(_written(reader, "OGG", "VORBIS"))
             seconds = reader.frames / reader.samplerate
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise _wrong(field, "a WAV, FLAC or Ogg file", f"{_shown(data)} ({error})") from error
@@ -182,6 +184,25 @@ def _written(reader: soundfile.SoundFile, form: Literal["FLAC", "OGG"], subtype:
         for block in reader.blocks(_BLOCK_FRAMES, dtype="int32", always_2d=True):
             writer.write(block)
     return out.getvalue()
+
+
+def _without_chance(ogg: bytes) -> bytes:
+    """The same Ogg stream under serial number 0 (RFC 3533 section 6) in place of libsndfile's random one.
+
+    A request is known by its bytes: the same sound must not be another request each time that it is packed.
+    """
+    pages, start = bytearray(ogg), 0
+    while start < len(pages):
+        segments = pages[start + 26]
+        body = start + 27 + segments
+        end = body + sum(pages[start + 27 : body])
+        pages[start + 14 : start + 18] = bytes(4)  # the serial number
+        pages[start + 22 : start + 26] = bytes(4)  # the checksum, which counts as zero in itself
+        # Ogg's CRC-32 takes the bits of a byte from the other side than zlib's, and inverts neither start nor result.
+        mirrored = zlib.crc32(pages[start:end].translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+        pages[start + 22 : start + 26] = mirrored.to_bytes(4, "big").translate(_MIRRORED)
+        start = end
+    return bytes(pages)
 
 
 def _shown(data: bytes) -> str:

@@ -201,7 +201,10 @@ class ProblemCode(StrEnum):
 
 
 class Problem(_Answer):
-    """An error as RFC 9457 describes it, with a stable ``code`` and, for bad input, the fields that are wrong."""
+    """An error as RFC 9457 describes it, with a stable ``code`` and, for bad input, the fields that are wrong.
+
+    ``over_max_tokens`` says the price, ``tokens``, and the cap that it is above.
+    """
 
     type: str = "about:blank"
     title: str = ""
@@ -211,6 +214,8 @@ class Problem(_Answer):
     instance: str | None = None
     errors: tuple[FieldProblem, ...] = ()
     request_id: str | None = None
+    tokens: int | None = None
+    max_tokens: int | None = None
 
 
 class Job(_Answer):

@@ -56,6 +56,7 @@ class Seen:
     """What the answers so far said besides what was asked."""
 
     quotas: tuple[Quota, ...] = ()
+    takes_caps: bool = False
 
 
 _Number = TypeVar("_Number", int, float)

@@ -69,6 +69,8 @@ class Runner:
                 self._clock.sleep(seconds)
             case _flows.Now():
                 return self._clock.now()
+            case _flows.TakesCaps():
+                return self._seen.takes_caps
         return None
 
     def send(self, request: HttpRequest) -> HttpResponse:
@@ -103,6 +105,7 @@ class Runner:
             response.headers.get("x-request-id"),
         )
         self._seen.quotas = quotas_of(response.headers) or self._seen.quotas
+        self._seen.takes_caps = _core.takes_caps(response.headers)
         if response.status < 400:
             return response
         try:

@@ -120,7 +120,7 @@ class LoopStream:
 
     @property
     def quote(self) -> Quote | None:
-        """The quote whose price holds; ``None`` if none was given and there is no ``max_tokens``."""
+        """The quote whose price holds; ``None`` if none was given and none was needed; see ``started``."""
         return self._session.order.quote if self._session.order is not None else None
 
     def __enter__(self) -> LoopStream:

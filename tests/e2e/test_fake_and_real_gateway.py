@@ -36,17 +36,21 @@ def twins(real: GatewayProcess, request: pytest.FixtureRequest) -> Iterator[list
         yield [fake, genuine]
 
 
-def order(client: httpx.Client, key: str = "k", accept: str = "application/json", **fields: object) -> httpx.Response:
-    headers = {"Idempotency-Key": key, "Accept": accept}
+def order(
+    client: httpx.Client, key: str = "k", accept: str = "application/json", cap: str | None = None, **fields: object
+) -> httpx.Response:
+    headers = {"Idempotency-Key": key, "Accept": accept} | ({} if cap is None else {"Loopmeter-Max-Tokens": cap})
     return client.post("/v1/loops", json={"prompt": "drums", **fields}, headers=headers)
 
 
 def told(answer: httpx.Response, *names: str) -> Told:
     """What the answer says, without what may differ: ids, dates and the words of a refusal."""
     body = json.loads(answer.content)
-    kept = names if answer.status_code < 400 else ("code", "status")
+    amounts = [name for name in ("tokens", "max_tokens") if name in body]
+    kept = names if answer.status_code < 400 else ("code", "status", *amounts)
     fields = [error["field"] for error in body.get("errors", [])]
-    return {"status": answer.status_code, "fields": fields} | {name: body[name] for name in kept}
+    features = answer.headers.get("loopmeter-features")
+    return {"status": answer.status_code, "fields": fields, "features": features} | {name: body[name] for name in kept}
 
 
 QUOTE = ("tokens", "frames", "chunks", "sample_rate_hz", "channels", "bits", "request")
@@ -67,6 +71,10 @@ CASES: dict[str, Callable[[httpx.Client], object]] = {
     "job": lambda client: told(order(client, bars=2), *JOB),
     "same key, other request": lambda client: [told(order(client, bars=bars), *JOB) for bars in (1, 2)],
     "too poor": lambda client: [told(order(client, key=key, quality="hifi"), *JOB) for key in "abc"],
+    "above its cap, then below it, then again": lambda client: [
+        told(order(client, cap=cap), *JOB) for cap in ("799", "800", "1")
+    ],
+    "no cap": lambda client: told(order(client, cap="many")),
     "unknown quote": lambda client: told(order(client, quote_id="quo_x")),
     "no key": lambda client: (
         client.post("/v1/loops", json={"prompt": "x"}, headers={"Accept": "audio/wav"}).status_code

@@ -46,7 +46,7 @@ class ScriptedGateway:
     """``chunks_allowed`` holds every stream before that chunk until ``allow_all``. ``problem`` answers every order.
 
     ``orders_allowed`` is waited for before an order is accepted; ``order_came`` tells of one. ``sent`` are the
-    requests, as ``METHOD path``; ``jobs`` those that were accepted.
+    requests, as ``METHOD path``; ``jobs`` those that were accepted. With the feature ``max-tokens`` it heeds caps.
     """
 
     def __init__(self) -> None:
@@ -54,6 +54,7 @@ class ScriptedGateway:
         self.sent: list[str] = []
         self.unreachable = False
         self.problem: Problem | None = None
+        self.features = ""
         self.chunks_allowed: int | None = None
         self.orders_allowed = asyncio.Event()
         self.orders_allowed.set()
@@ -81,6 +82,11 @@ class ScriptedGateway:
             await asyncio.wait_for(self._changed.wait_for(lambda: sent in self.sent), 20)
 
     async def send(self, request: HttpRequest) -> Answer:
+        answer = await self._answer(request)
+        answer.headers = {"loopmeter-features": self.features}
+        return answer
+
+    async def _answer(self, request: HttpRequest) -> Answer:
         self.sent.append(f"{request.method} {request.path}")
         async with self._changed:
             self._changed.notify_all()
@@ -94,6 +100,10 @@ class ScriptedGateway:
             case "POST", ["quotes"]:
                 return self._quote(LoopRequest.model_validate_json(request.body))
             case "POST", ["loops"]:
+                cap = request.headers.get("Loopmeter-Max-Tokens") if self.features else None
+                if cap is not None and int(cap) < PRICE_TOKENS:
+                    over = Problem(status=402, code="over_max_tokens", tokens=PRICE_TOKENS, max_tokens=int(cap))
+                    return Answer(402, _once(over.model_dump_json().encode()))
                 return await self._order(LoopOrder.model_validate_json(request.body))
             case "GET", ["loops", job, "midi"]:
                 return Answer(200, _once(self.engine.score(self.jobs[job]).midi))

@@ -274,6 +274,22 @@ async def test_a_price_above_the_budget_is_refused_before_ordering(tmp_path: Pat
 
 
 @asynchronous
+async def test_a_loop_with_a_budget_takes_one_call_at_a_gateway_that_heeds_caps(tmp_path: Path) -> None:
+    async with bridge_and_peer(tmp_path) as (_, peer, gateway):
+        gateway.features = "max-tokens"
+        peer.ask("/loopmeter/balance", "b")  # Any answer of the gateway says what it heeds.
+        await peer.heard()
+        peer.ask_loop("a", "drums", 1, "max_tokens", PRICE_TOKENS - 1)
+        refused = await peer.heard()
+        peer.ask_loop("a", "drums", 1, "max_tokens", PRICE_TOKENS)
+        await peer.heard_until("/loopmeter/ready")
+
+        assert refused[:3] == ("/loopmeter/error", "a", "over_budget")
+        assert f"at most {PRICE_TOKENS - 1} tokens, found {PRICE_TOKENS}" in str(refused[3])
+        assert gateway.sent[1:3] == ["POST /v1/loops"] * 2 and "POST /v1/quotes" not in gateway.sent
+
+
+@asynchronous
 async def test_a_loop_without_a_budget_takes_one_call_to_be_accepted(tmp_path: Path) -> None:
     async with bridge_and_peer(tmp_path) as (_, peer, gateway):
         peer.ask_loop("a")

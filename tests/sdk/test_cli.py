@@ -30,7 +30,7 @@ NOBODY = "http://127.0.0.1:1"  # Port 1 answers nowhere.
     [
         pytest.param(["usage", "--url", NOBODY], 4, "start one with 'loopmeter serve'", id="no gateway"),
         pytest.param(["usage", "--url", "gateway"], 2, "expected an address such as", id="no address"),
-        pytest.param(["loop", "x", "--bpm", "0"], 2, "tempo_bpm: expected greater than or equal to 40", id="bpm 0"),
+        pytest.param(["loop", "x", "--bpm", "0"], 2, "--bpm: expected greater than or equal to 40", id="bpm 0"),
         pytest.param(["quote", "x", "--bars", "10000"], 2, "bars: expected less than or equal to 256", id="bars"),
         pytest.param(["quote", ""], 2, "prompt: expected", id="empty prompt"),
         pytest.param(["quote", "x", "--key", "H"], 2, "key: expected a key such as 'Am'", id="key"),

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from loopmeter._cli._program import program
+from loopmeter.testing import FakeGateway
 
 
 @contextmanager
@@ -47,6 +48,46 @@ def test_servers_print_one_object_with_their_addresses(tmp_path: Path) -> None:
         assert httpx.get(f"{engine['url']}/info", trust_env=False).json()["name"] == "fake"
         assert httpx.get(bridge["description"], trust_env=False).json()["FULL_PATH"] == "/"
         assert bridge["udp"].removeprefix("osc.udp") == bridge["tcp"].removeprefix("osc.tcp")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "key", "told"),
+    [
+        (0, "lm_good", "no tokens are left for this key"),
+        (
+            1,
+            "lm_other",
+            "expected the API key of this gateway, found another or none [401 unauthenticated]; set LOOPMETER_",
+        ),
+        (None, "lm_good", "check that the gateway runs there: start one with 'loopmeter serve'"),
+    ],
+    ids=["no tokens", "wrong key", "no gateway"],
+)
+def test_a_bridge_says_at_its_start_why_loops_would_fail_and_listens(
+    tokens: int | None, key: str, told: str, tmp_path: Path
+) -> None:
+    gateway = FakeGateway(tokens=tokens or 0, api_key="lm_good")
+    gateway.reachable = tokens is not None
+    with gateway.serve() as url:
+        command = [sys.executable, "-c", "from loopmeter._cli import main; main()", "bridge", "--listen", "127.0.0.1:0"]
+        command += ["--out", str(tmp_path), "--url", url, "--no-advertise"]
+        bridge = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"LOOPMETER_API_KEY": key},
+        )
+        try:
+            assert bridge.stdout is not None and bridge.stderr is not None
+            assert bridge.stdout.readline().startswith("listening on osc.udp://127.0.0.1:")
+            line = bridge.stderr.readline()
+        finally:
+            bridge.terminate()
+            bridge.communicate(timeout=30)
+
+    assert told in line and line.rstrip().endswith("The bridge listens all the same")
+    assert bridge.returncode == 0
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["words", "json"])

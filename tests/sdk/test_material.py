@@ -90,6 +90,15 @@ def test_what_does_not_fit_without_loss_becomes_ogg_of_the_same_length() -> None
     assert len(packed) <= 675_000
 
 
+@pytest.mark.usefixtures("small_limit")
+def test_the_same_sound_is_the_same_request_each_time_that_it_is_packed() -> None:
+    """libsndfile gives every Ogg stream a random number; it must not make, and charge, another loop."""
+    first, second = (base64.b64decode(sound_base64(noise(8))) for _ in range(2))
+
+    assert first == second and first[:4] == b"OggS"
+    soundfile.read(io.BytesIO(first))  # Pages with a wrong checksum would be left out: "unspecified internal error".
+
+
 def test_another_format_is_sent_as_flac() -> None:
     out = io.BytesIO()
     soundfile.write(out, np.zeros((100, 1)), 44_100, format="AIFF", subtype="PCM_16")

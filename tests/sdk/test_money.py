@@ -43,6 +43,51 @@ def test_a_budget_refuses_before_anything_is_ordered() -> None:
     assert orders(gateway) == 2
 
 
+def test_a_cap_takes_one_call_at_a_gateway_that_heeds_it() -> None:
+    gateway = FakeGateway()
+    client = gateway.client()
+    client.balance()  # Any answer says what the gateway heeds.
+
+    loop = client.loops.create("drums", max_tokens=800)
+    with pytest.raises(BudgetExceeded, match="at most 799 tokens, found 800") as caught:
+        client.loops.create("drums", seed=2, max_tokens=799)
+
+    assert [request.path for request in gateway.requests if request.method == "POST"] == ["/v1/loops"] * 2
+    assert (caught.value.tokens, caught.value.max_tokens, caught.value.code) == (800, 799, "budget_exceeded")
+    assert loop.tokens_charged == 800 and len(gateway.jobs) == 1 and gateway.balance().held == 0
+
+
+def test_a_cap_asks_for_the_price_first_until_the_gateway_has_said_that_it_heeds_it() -> None:
+    gateway = FakeGateway()
+
+    with pytest.raises(BudgetExceeded):
+        gateway.client(max_tokens=799).loops.create("drums")
+
+    assert [request.path for request in gateway.requests] == ["/v1/quotes"]
+
+
+def test_a_cap_beside_a_budget_still_asks_for_the_price_to_reserve_it() -> None:
+    gateway, budget = FakeGateway(), Budget(1_000)
+    client = gateway.client(budget=budget, max_tokens=900)
+    client.balance()
+
+    client.loops.create("drums")
+
+    assert [request.path for request in gateway.requests if request.method == "POST"] == ["/v1/quotes", "/v1/loops"]
+    assert budget.spent == 800
+
+
+def test_a_job_of_before_is_not_taken_above_the_cap_of_now() -> None:
+    gateway = FakeGateway()
+    client = gateway.client()
+    client.loops.create("drums", idempotency_key="level-1")
+
+    with pytest.raises(BudgetExceeded, match="at most 799 tokens, found 800"):
+        client.loops.create("drums", idempotency_key="level-1", max_tokens=799)
+
+    assert len(gateway.jobs) == 1 and gateway.balance().posted == 100_000 - 800
+
+
 def test_a_stream_that_is_left_costs_the_budget_what_came() -> None:
     gateway = FakeGateway(tokens=5_000)
     budget = Budget(1_000)

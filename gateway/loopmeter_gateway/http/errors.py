@@ -21,6 +21,7 @@ from loopmeter_gateway.problems import PROBLEMS, Refused
 _log = logging.getLogger(__name__)
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+FEATURES = "max-tokens"  # What a client may rely on; an older gateway would ignore the header Loopmeter-Max-Tokens.
 _FOUND_CHARACTERS_MAX = 100
 
 
@@ -32,10 +33,12 @@ def request_id(scope: Scope) -> str:
 
 
 async def add_request_id(message: Message, scope: Scope) -> None:
-    """Before-send hook: name the request in every answer, and what its key has left."""
+    """Before-send hook: every answer names its request, what its key has left, and what this gateway knows."""
     if message["type"] == "http.response.start":
         allowance: Allowance | None = scope["state"].get("allowance")
-        fields = {"X-Request-Id": request_id(scope)} | ({} if allowance is None else allowance.headers())
+        fields = {"X-Request-Id": request_id(scope), "Loopmeter-Features": FEATURES} | (
+            {} if allowance is None else allowance.headers()
+        )
         if scope.get("method") == "OPTIONS":  # The framework names the methods of one handler only.
             message["headers"] = [header for header in message["headers"] if header[0].lower() != b"allow"]
             fields["Allow"] = ", ".join(_methods(scope))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loopmeter import AsyncLoopmeter, LoopmeterError
+from loopmeter import AsyncLoopmeter, LoopmeterError, Timeout
 from loopmeter_integrations.osc._bridge import Bridge
 from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile
@@ -27,6 +29,8 @@ from loopmeter_integrations.osc._tcp import Connections
 Endpoint = tuple[str, int]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+# A gateway gives a sign of life every 10 s; on stage a network that fell silent is left sooner than the SDK's minute.
+_ON_STAGE = Timeout(read_s=25)
 _FREE_PORT_TRIES = 20
 
 log = logging.getLogger("loopmeter.osc")
@@ -106,9 +110,29 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with AsyncLoopmeter(url, api_key) as client, serve_osc(client, listen, out, settings) as (host, port):
+    async with (
+        AsyncLoopmeter(url, api_key, timeout=_ON_STAGE) as client,
+        serve_osc(client, listen, out, settings) as (host, port),
+    ):
         announce(f"[{host}]" if ":" in host else host, port)
+        checking = asyncio.create_task(_check_gateway(client))
         await stop.wait()
+        checking.cancel()
+
+
+async def _check_gateway(client: AsyncLoopmeter) -> None:
+    """Say at once what would only show with the first loop. Who plays needs the bridge all the same: it stays up."""
+    trouble = None
+    try:
+        if (await client.balance()).available == 0:
+            trouble = "no tokens are left for this key; an operator grants some with 'loopmeter admin grant'"
+    except LoopmeterError as error:
+        trouble = error.message
+    if trouble is not None:
+        print(f"loopmeter: {trouble}. The bridge listens all the same", file=sys.stderr, flush=True)
+    # What was loaded until now stays: no later sweep for garbage, which stops all for 20 ms, need look at it.
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.asynccontextmanager

@@ -92,26 +92,29 @@ async def loop(work: Work) -> None:
 
 
 async def _make(work: Work, wav: AtomicFile, midi: AtomicFile) -> None:
-    """One call to the gateway; under a budget two, since the price must be known before the order."""
-    limit, options = work.values.get("max_tokens"), await _options(work)
-    if limit is None and not work.caps.any:
-        await _stream(work, wav, midi, options, None)
+    """One call to the gateway; under a spending cap two, since the price must be known before the order."""
+    options, limit = await _options(work), work.values.get("max_tokens")
+    limit = limit if isinstance(limit, int) else None
+    if not work.caps.any:
+        await _stream(work, wav, midi, options, None, limit)
         return
     priced = await work.client.quote(_prompt(work), **options)
-    if isinstance(limit, int) and priced.tokens > limit:
+    if limit is not None and priced.tokens > limit:
         raise BudgetExceeded(priced.tokens, limit)
     minute = work.caps.reserve(work.payer, priced.tokens, time.monotonic())
     try:
-        await _stream(work, wav, midi, options, priced)
+        await _stream(work, wav, midi, options, priced, None)
     finally:
         work.caps.settle(work.payer, minute, priced.tokens, work.tokens_charged)
 
 
-async def _stream(work: Work, wav: AtomicFile, midi: AtomicFile, options: dict[str, Any], priced: Quote | None) -> None:
+async def _stream(
+    work: Work, wav: AtomicFile, midi: AtomicFile, options: dict[str, Any], priced: Quote | None, limit: int | None
+) -> None:
     if work.cancel_wanted:
         work.reply("/loopmeter/cancelled", 0)
         return
-    async with work.client.loops.stream(_prompt(work), quote=priced, **options) as stream:
+    async with work.client.loops.stream(_prompt(work), quote=priced, max_tokens=limit, **options) as stream:
         started = stream.started
         work.job = started.job
         work.reply("/loopmeter/accepted", started.job, await _price(work.client, started))

@@ -6,9 +6,10 @@ Keys are in ``_keys.py``, reports in ``_reports.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,31 @@ def administration() -> Iterator[Any]:
             raise click.ClickException(refused.detail) from refused
 
 
+def answers(
+    sentence: str = "", *, rows: str = "", columns: Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """A command that prints what the gateway's own functions answer: as a sentence, or the ``rows`` of it as a table.
+
+    The function below it is given those functions and the address of the database before its arguments.
+    """
+
+    def decorated(ask: Callable[..., Any]) -> Callable[..., None]:
+        @JSON_OPTION
+        @click.pass_obj
+        @wraps(ask)
+        def command(obj: Database, /, as_json: bool, **arguments: Any) -> None:
+            with administration() as gateway:
+                result = ask(gateway, obj.db, **arguments)
+            if rows:
+                obj.print_rows(result, as_json, rows, columns)
+            else:
+                obj.print(result, as_json, sentence)
+
+        return command
+
+    return decorated
+
+
 @click.group()
 @click.option("--db", default=DEFAULT_DB, show_default=True, help="Database address of the gateway.")
 @JSON_OPTION
@@ -105,37 +131,27 @@ def customer() -> None:
 @click.argument("name")
 @click.option("--plan", default="standard", show_default=True)
 @click.option("--price-book", help="Its own prices; default: those of the gateway.")
-@JSON_OPTION
-@click.pass_obj
-def create_customer(obj: Database, name: str, plan: str, price_book: str | None, as_json: bool) -> None:
+@answers("customer {customer_id}")
+def create_customer(gateway: Any, db: str, name: str, plan: str, price_book: str | None) -> Any:
     """Make a customer, with what its plan grants for this month."""
-    with administration() as gateway:
-        result = gateway.create_customer(obj.db, name, plan, price_book)
-    obj.print(result, as_json, "customer {customer_id}")
+    return gateway.create_customer(db, name, plan, price_book)
 
 
 @customer.command("list")
-@JSON_OPTION
-@click.pass_obj
-def list_customers(obj: Database, as_json: bool) -> None:
+@answers(rows="customers", columns=("customer_id", "name", "plan", "price_book", "available", "held", "posted"))
+def list_customers(gateway: Any, db: str) -> Any:
     """List customers and their balances."""
-    with administration() as gateway:
-        result = gateway.list_customers(obj.db)
-    columns = ("customer_id", "name", "plan", "price_book", "available", "held", "posted")
-    obj.print_rows(result, as_json, "customers", columns)
+    return gateway.list_customers(db)
 
 
 @customer.command("set")
 @click.argument("customer")
 @click.option("--plan", help="From the next quote on.")
 @click.option("--price-book", help="From the next quote on; 'gateway' for that of the gateway.")
-@JSON_OPTION
-@click.pass_obj
-def set_terms(obj: Database, customer: str, plan: str | None, price_book: str | None, as_json: bool) -> None:
+@answers("{name}: plan {plan}, available {available} tokens")
+def set_terms(gateway: Any, db: str, customer: str, plan: str | None, price_book: str | None) -> Any:
     """Give a customer (id or name) another plan or price book."""
-    with administration() as gateway:
-        result = gateway.set_terms(obj.db, customer, plan, price_book)
-    obj.print(result, as_json, "{name}: plan {plan}, available {available} tokens")
+    return gateway.set_terms(db, customer, plan, price_book)
 
 
 @admin.command()
@@ -143,13 +159,10 @@ def set_terms(obj: Database, customer: str, plan: str | None, price_book: str | 
 @click.argument("tokens", type=click.IntRange(min=1))
 @click.option("--reason", default="grant", show_default=True)
 @_REFERENCE
-@JSON_OPTION
-@click.pass_obj
-def grant(obj: Database, customer: str, tokens: int, reason: str, reference: str | None, as_json: bool) -> None:
+@answers("available {available} tokens")
+def grant(gateway: Any, db: str, customer: str, tokens: int, reason: str, reference: str | None) -> Any:
     """Give tokens to a customer (id or name)."""
-    with administration() as gateway:
-        result = gateway.grant(obj.db, customer, tokens, reason, reference)
-    obj.print(result, as_json, "available {available} tokens")
+    return gateway.grant(db, customer, tokens, reason, reference)
 
 
 @admin.command(context_settings={"ignore_unknown_options": True})
@@ -157,13 +170,10 @@ def grant(obj: Database, customer: str, tokens: int, reason: str, reference: str
 @click.argument("tokens", type=int)
 @_REASON
 @_REFERENCE
-@JSON_OPTION
-@click.pass_obj
-def adjust(obj: Database, customer: str, tokens: int, reason: str, reference: str | None, as_json: bool) -> None:
+@answers("available {available} tokens")
+def adjust(gateway: Any, db: str, customer: str, tokens: int, reason: str, reference: str | None) -> Any:
     """Correct a customer's balance (id or name), up or down."""
-    with administration() as gateway:
-        result = gateway.adjust(obj.db, customer, tokens, reason, reference)
-    obj.print(result, as_json, "available {available} tokens")
+    return gateway.adjust(db, customer, tokens, reason, reference)
 
 
 @admin.command()
@@ -171,13 +181,10 @@ def adjust(obj: Database, customer: str, tokens: int, reason: str, reference: st
 @click.argument("tokens", type=click.IntRange(min=1), required=False)
 @_REASON
 @_REFERENCE
-@JSON_OPTION
-@click.pass_obj
-def refund(obj: Database, job_id: str, tokens: int | None, reason: str, reference: str | None, as_json: bool) -> None:
+@answers("{name}: available {available} tokens")
+def refund(gateway: Any, db: str, job_id: str, tokens: int | None, reason: str, reference: str | None) -> Any:
     """Give back what a job was charged, all of it or a part."""
-    with administration() as gateway:
-        result = gateway.refund(obj.db, job_id, tokens, reason, reference)
-    obj.print(result, as_json, "{name}: available {available} tokens")
+    return gateway.refund(db, job_id, tokens, reason, reference)
 
 
 @admin.group("price-book")
@@ -186,24 +193,18 @@ def price_book() -> None:
 
 
 @price_book.command("list")
-@JSON_OPTION
-@click.pass_obj
-def list_books(obj: Database, as_json: bool) -> None:
+@answers(rows="price_books", columns=("id", "created_at_ms"))
+def list_books(gateway: Any, db: str) -> Any:
     """List the price books that are or were in force."""
-    with administration() as gateway:
-        result = gateway.list_books(obj.db)
-    obj.print_rows(result, as_json, "price_books", ("id", "created_at_ms"))
+    return gateway.list_books(db)
 
 
 @price_book.command("add")
 @click.argument("file", type=_TOML)
-@JSON_OPTION
-@click.pass_obj
-def add_book(obj: Database, file: Path, as_json: bool) -> None:
+@answers("{price_book} is in force")
+def add_book(gateway: Any, db: str, file: Path) -> Any:
     """Put a price book in force, for good. Try it first with 'simulate'."""
-    with administration() as gateway:
-        result = gateway.add_book(obj.db, file.read_text(encoding="utf-8"))
-    obj.print(result, as_json, "{price_book} is in force")
+    return gateway.add_book(db, file.read_text(encoding="utf-8"))
 
 
 @admin.group()
@@ -215,25 +216,20 @@ def job() -> None:
 @click.option("--customer", help="Id or name.")
 @click.option("--state", type=click.Choice(["queued", "running", "completed", "cancelled", "failed"]))
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@JSON_OPTION
-@click.pass_obj
-def list_jobs(obj: Database, customer: str | None, state: str | None, limit: int, as_json: bool) -> None:
+@answers(
+    rows="jobs", columns=("id", "state", "created_at", "chunks_delivered", "chunks", "tokens_quoted", "tokens_charged")
+)
+def list_jobs(gateway: Any, db: str, customer: str | None, state: str | None, limit: int) -> Any:
     """List jobs, newest first."""
-    with administration() as gateway:
-        result = gateway.list_jobs(obj.db, customer, state, limit)
-    columns = ("id", "state", "created_at", "chunks_delivered", "chunks", "tokens_quoted", "tokens_charged")
-    obj.print_rows(result, as_json, "jobs", columns)
+    return gateway.list_jobs(db, customer, state, limit)
 
 
 @job.command("cancel")
 @click.argument("job_id")
-@JSON_OPTION
-@click.pass_obj
-def cancel_job(obj: Database, job_id: str, as_json: bool) -> None:
+@answers("{id} is {state}, {tokens_charged} tokens charged")
+def cancel_job(gateway: Any, db: str, job_id: str) -> Any:
     """End a job, charged for what was delivered."""
-    with administration() as gateway:
-        result = gateway.cancel_job(obj.db, job_id)
-    obj.print(result, as_json, "{id} is {state}, {tokens_charged} tokens charged")
+    return gateway.cancel_job(db, job_id)
 
 
 @admin.group()
@@ -242,23 +238,16 @@ def hold() -> None:
 
 
 @hold.command("list")
-@JSON_OPTION
-@click.pass_obj
-def list_holds(obj: Database, as_json: bool) -> None:
+@answers(rows="holds", columns=("hold_id", "customer_id", "job_id", "amount", "posted", "expires_at_ms"))
+def list_holds(gateway: Any, db: str) -> Any:
     """List open holds; those that expire first come first."""
-    with administration() as gateway:
-        result = gateway.list_holds(obj.db)
-    columns = ("hold_id", "customer_id", "job_id", "amount", "posted", "expires_at_ms")
-    obj.print_rows(result, as_json, "holds", columns)
+    return gateway.list_holds(db)
 
 
 @hold.command("void")
 @click.argument("hold_id")
 @_REASON
-@JSON_OPTION
-@click.pass_obj
-def void_hold(obj: Database, hold_id: str, reason: str, as_json: bool) -> None:
+@answers("{hold_id} is {state}")
+def void_hold(gateway: Any, db: str, hold_id: str, reason: str) -> Any:
     """Free what a hold has not posted, and end its job."""
-    with administration() as gateway:
-        result = gateway.void_hold(obj.db, hold_id, reason)
-    obj.print(result, as_json, "{hold_id} is {state}")
+    return gateway.void_hold(db, hold_id, reason)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import click
 
-from loopmeter._cli._admin import JSON_OPTION, Database, Moment, administration
+from loopmeter._cli._admin import Moment, answers
 
 
 @click.group()
@@ -21,48 +22,38 @@ def key() -> None:
 @click.option("--expires", type=Moment(), help="Default: never.")
 @click.option("--day-tokens", type=click.IntRange(min=0), help="Most that it may spend in a day (UTC).")
 @click.option("--month-tokens", type=click.IntRange(min=0), help="Most that it may spend in a month (UTC).")
-@JSON_OPTION
-@click.pass_obj
+@answers("{key}")
 def create_key(
-    obj: Database,
+    gateway: Any,
+    db: str,
     customer: str,
     name: str,
     scopes: tuple[str, ...],
     expires: datetime | None,
     day_tokens: int | None,
     month_tokens: int | None,
-    as_json: bool,
-) -> None:
+) -> Any:
     """Make a key for a customer (id or name). It is shown this once."""
-    with administration() as gateway:
-        from loopmeter_gateway.accounts.keys import KeySpec, key_scopes
-        from loopmeter_gateway.clock import to_ms
+    from loopmeter_gateway.accounts.keys import KeySpec, key_scopes
+    from loopmeter_gateway.clock import to_ms
 
-        expires_at_ms = None if expires is None else to_ms(expires)
-        spec = KeySpec(name, key_scopes(scopes or ("make", "read")), expires_at_ms, day_tokens, month_tokens)
-        result = gateway.create_key(obj.db, customer, spec)
-    obj.print(result, as_json, "{key}")
+    expires_at_ms = None if expires is None else to_ms(expires)
+    spec = KeySpec(name, key_scopes(scopes or ("make", "read")), expires_at_ms, day_tokens, month_tokens)
+    return gateway.create_key(db, customer, spec)
 
 
 @key.command("create-admin")
-@JSON_OPTION
-@click.pass_obj
-def create_admin_key(obj: Database, as_json: bool) -> None:
+@answers("{key}")
+def create_admin_key(gateway: Any, db: str) -> Any:
     """Make a key for the addresses under /admin. It is shown this once."""
-    with administration() as gateway:
-        result = gateway.create_admin_key(obj.db)
-    obj.print(result, as_json, "{key}")
+    return gateway.create_admin_key(db)
 
 
 @key.command("list")
 @click.argument("customer", required=False)
-@JSON_OPTION
-@click.pass_obj
-def list_keys(obj: Database, customer: str | None, as_json: bool) -> None:
-    """List the keys of a customer (id or name), or without one those of operators."""
-    with administration() as gateway:
-        result = gateway.list_keys(obj.db, customer)
-    columns = (
+@answers(
+    rows="keys",
+    columns=(
         "id",
         "name",
         "scopes",
@@ -71,8 +62,11 @@ def list_keys(obj: Database, customer: str | None, as_json: bool) -> None:
         "last_used_at_ms",
         "day_tokens_max",
         "month_tokens_max",
-    )
-    obj.print_rows(result, as_json, "keys", columns)
+    ),
+)
+def list_keys(gateway: Any, db: str, customer: str | None) -> Any:
+    """List the keys of a customer (id or name), or without one those of operators."""
+    return gateway.list_keys(db, customer)
 
 
 @key.command("rotate")
@@ -80,34 +74,25 @@ def list_keys(obj: Database, customer: str | None, as_json: bool) -> None:
 @click.option(
     "--overlap", type=click.IntRange(min=0), default=86_400, show_default=True, help="Seconds that both work."
 )
-@JSON_OPTION
-@click.pass_obj
-def rotate_key(obj: Database, key_id: str, overlap: int, as_json: bool) -> None:
+@answers("{key}")
+def rotate_key(gateway: Any, db: str, key_id: str, overlap: int) -> Any:
     """Make a key's successor. It is shown this once; the old key ends after the overlap."""
-    with administration() as gateway:
-        result = gateway.rotate_key(obj.db, key_id, overlap)
-    obj.print(result, as_json, "{key}")
+    return gateway.rotate_key(db, key_id, overlap)
 
 
 @key.command("revoke")
 @click.argument("key_id")
-@JSON_OPTION
-@click.pass_obj
-def revoke_key(obj: Database, key_id: str, as_json: bool) -> None:
+@answers("{id} is {state}")
+def revoke_key(gateway: Any, db: str, key_id: str) -> Any:
     """End a key and its client tokens at once."""
-    with administration() as gateway:
-        result = gateway.revoke_key(obj.db, key_id)
-    obj.print(result, as_json, "{id} is {state}")
+    return gateway.revoke_key(db, key_id)
 
 
 @key.command("budget")
 @click.argument("key_id")
 @click.option("--day-tokens", type=click.IntRange(min=0), help="Default: all there is.")
 @click.option("--month-tokens", type=click.IntRange(min=0), help="Default: all there is.")
-@JSON_OPTION
-@click.pass_obj
-def set_budget(obj: Database, key_id: str, day_tokens: int | None, month_tokens: int | None, as_json: bool) -> None:
+@answers("{id}: day {day_tokens_max}, month {month_tokens_max}")
+def set_budget(gateway: Any, db: str, key_id: str, day_tokens: int | None, month_tokens: int | None) -> Any:
     """Set what a key, its successors and their client tokens may spend."""
-    with administration() as gateway:
-        result = gateway.set_budget(obj.db, key_id, day_tokens, month_tokens)
-    obj.print(result, as_json, "{id}: day {day_tokens_max}, month {month_tokens_max}")
+    return gateway.set_budget(db, key_id, day_tokens, month_tokens)

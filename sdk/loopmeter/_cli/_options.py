@@ -21,6 +21,15 @@ _TASKS: dict[str, Task] = {"continue": "continue", "repaint": "repaint", "vary":
 # The option that stands alone without another, and that other.
 _BELONGS = {"repaint_from_beat": "repaint", "repaint_to_beat": "repaint", "cover_strength": "vary"}
 _SHOWN = {"repaint_from_beat": "from-beat", "repaint_to_beat": "to-beat", "cover_strength": "strength"}
+# Fields of a request whose options have other names: errors name what was typed.
+OPTION_OF_FIELD = {
+    **{field: f"--{option}" for field, option in _SHOWN.items()},
+    "tempo_bpm": "--bpm",
+    "beats_per_bar": "--beats",
+    "midi_base64": "--midi-in",
+    "reference_audio_base64": "--reference",
+    "source_audio_base64": f"--{', --'.join(_TASKS)}",
+}
 
 
 class _Layers(click.ParamType[tuple[Layer, ...]]):
@@ -76,7 +85,7 @@ _LOOP_OPTIONS = (
     click.option("--from-beat", "repaint_from_beat", type=float, help="Where --repaint begins; 0 is the first beat."),
     click.option("--to-beat", "repaint_to_beat", type=float, help="Where --repaint ends."),
     click.option("--vary", metavar="FILE|JOB", help="Make another loop like this sound."),
-    click.option("--strength", "cover_strength", type=float, help="How closely --vary follows: 1 keeps the sound."),
+    click.option("--strength", "cover_strength", type=float, help="How closely --vary follows; 1 is closest."),
     click.option("--accompany", metavar="FILE|JOB", help="Make a part to play along with this sound."),
     click.option("--reference", metavar="FILE|JOB", help="Sound like this, in timbre alone."),
     click.option("--seed", type=int, help="Another seed, another loop; the same seed, the same bytes."),
@@ -118,7 +127,7 @@ def given_options(client: Loopmeter, options: dict[str, Any]) -> LoopOptions:
         sound, _ = _sound(client, given.pop("reference"), "reference_audio_base64")
         given["reference_audio_base64"] = sound
     for name in sources:
-        sound, job = _sound(client, given.pop(name), "source_audio_base64")
+        sound, job = _sound(client, given.pop(name), f"--{name}")
         given = {**(music_of(job.request) if job is not None else {}), **given}
         given |= {"task": _TASKS[name], "source_audio_base64": sound}
     return given  # type: ignore[return-value]  # The names above are fields of a request.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Never
 
@@ -24,6 +25,7 @@ from loopmeter._cli import (
     _operator,
     _reports,
 )
+from loopmeter._cli._options import OPTION_OF_FIELD
 from loopmeter._exceptions import (
     BudgetExceeded,
     ConnectionFailed,
@@ -56,7 +58,8 @@ class _Program(click.Group):
         try:
             return super().invoke(ctx)
         except LoopmeterError as error:
-            self._end(ctx, _sentence(error), exit_code(error), _fields(error))
+            names = _NAME_IN_MUSIC_FILE if ctx.invoked_subcommand == "bake" else OPTION_OF_FIELD
+            self._end(ctx, _sentence(error, names), exit_code(error), _fields(error))
         except KeyboardInterrupt:
             self._end(ctx, "interrupted", 130, {"code": "interrupted"})
         except click.ClickException as error:
@@ -73,13 +76,22 @@ class _Program(click.Group):
 
 
 _AS_JSON = "loopmeter.as_json"
+_NAME_IN_MUSIC_FILE = {
+    "midi_base64": "midi",
+    "source_audio_base64": "source",
+    "reference_audio_base64": "reference",
+}
 
 
-def _sentence(error: LoopmeterError) -> str:
-    if not error.retryable or error.idempotency_key is None:
-        return str(error)
-    again = f"run it again with --idempotency-key {error.idempotency_key}: nothing is made or charged twice"
-    return f"{error}; {again}"
+def _sentence(error: LoopmeterError, names: Mapping[str, str]) -> str:
+    """``names`` says what the user calls the fields of a request."""
+    what = str(error)
+    for field, name in names.items():
+        what = re.sub(rf"\b{field}: ", f"{name}: ", what)
+    parts = [what, *getattr(error, "__notes__", ())]
+    if error.retryable and error.idempotency_key is not None:
+        parts.append(f"run it again with --idempotency-key {error.idempotency_key}: nothing is made or charged twice")
+    return "; ".join(parts)
 
 
 def _fields(error: LoopmeterError) -> dict[str, object]:

@@ -23,23 +23,26 @@
     prompt = "short bright flourish"
     bars = 1
 
-Stems of one loop are one plan with fewer layers each, so they fit together. ``midi = "theme.mid"``, a path beside the
-TOML file, replaces the plan's notes.
+Stems of one loop are one plan with fewer layers each, so they fit together. Three fields are paths from the TOML
+file on: ``midi`` replaces the plan's notes, ``source`` is what a ``task`` works on, ``reference`` lends its timbre.
+What the files hold is part of the request, so a file that changed is a loop that changed.
 """
 
 from __future__ import annotations
 
-import base64
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from loopmeter._cache import request_sha256
+from loopmeter._exceptions import InvalidRequest
+from loopmeter._material import midi_base64, sound_base64
 from loopmeter._models import LAYERS, Layer, LoopRequest
 from loopmeter.bake._exceptions import InvalidMusicFile
 
@@ -47,6 +50,12 @@ ITEMS_MAX = 1000
 PackFormat = Literal["wav", "ogg"]
 Kind = Literal["loop", "stinger"]
 _Model = TypeVar("_Model", bound=BaseModel)
+_Read = Callable[[Path], str]
+_FILES: Mapping[str, tuple[str, _Read]] = {
+    "midi": ("midi_base64", midi_base64),
+    "source": ("source_audio_base64", partial(sound_base64, field="source")),
+    "reference": ("reference_audio_base64", partial(sound_base64, field="reference")),
+}
 
 
 class _Strict(BaseModel):
@@ -135,7 +144,7 @@ def load_music(path: str | os.PathLike[str]) -> Music:
     """The list of music in a TOML file.
 
     Raises:
-        InvalidMusicFile: the file or a MIDI file beside it cannot be read, or a field is wrong.
+        InvalidMusicFile: the file, or one that it names, cannot be read or sent, or a field is wrong.
     """
     source = Path(path)
     try:
@@ -151,7 +160,7 @@ def load_music(path: str | os.PathLike[str]) -> Music:
 
 
 def parse_music(tables: Mapping[str, Any], folder: Path) -> Music:
-    """The list of music in parsed TOML. ``folder`` is where the paths of MIDI files start. Raises as ``load_music``."""
+    """The list of music in parsed TOML. ``folder`` is where its paths start. Raises as ``load_music``."""
     unknown = sorted(tables.keys() - {"pack", "defaults", "loop", "stinger"})
     if unknown:
         raise InvalidMusicFile(f"expected the tables pack, defaults, loop and stinger, found {unknown[0]!r}")
@@ -178,17 +187,23 @@ def _loop(kind: str, index: int, entry: Mapping[str, Any], defaults: Mapping[str
     where = f"[[{kind}]] {entry.get('name', f'number {index + 1}')!r}"
     own = {key: entry[key] for key in ("name", "stems", "phrase_bars") if key in entry}
     fields = {**defaults, **{key: value for key, value in entry.items() if key not in own}}
-    if "midi" in fields:
-        fields["midi_base64"] = _midi(where, folder, fields.pop("midi"))
+    for name in _FILES.keys() & fields.keys():
+        field, read = _FILES[name]
+        if field in fields:
+            raise InvalidMusicFile(f"{where}: expected {name} or {field}, found both")
+        fields[field] = _contents(f"{where}: {name}", read, folder, fields.pop(name))
     request = _validated(where, LoopRequest, fields)
     return _validated(where, MusicLoop, {**own, "kind": kind, "request": request})
 
 
-def _midi(where: str, folder: Path, path: object) -> str:
+def _contents(where: str, read: _Read, folder: Path, path: object) -> str:
+    if not isinstance(path, str):
+        raise InvalidMusicFile(f"{where}: expected the path of a file, found {path!r}")
     try:
-        return base64.b64encode((folder / str(path)).read_bytes()).decode()
-    except OSError as error:
-        raise InvalidMusicFile(f"{where}: midi: expected a readable MIDI file, found {error}") from error
+        return read(folder / path)
+    except InvalidRequest as error:
+        wrong = error.errors[0]
+        raise InvalidMusicFile(f"{where}: expected {wrong.expected}, found {path!r}: {wrong.found}") from error
 
 
 def _validated(where: str, model: type[_Model], fields: object) -> _Model:

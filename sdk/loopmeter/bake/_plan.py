@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from loopmeter._client import Loopmeter
+from loopmeter._exceptions import LoopmeterError
 from loopmeter._models import Quote
 from loopmeter.bake._exceptions import InvalidMusicFile, PackDamaged
 from loopmeter.bake._manifest import Manifest, PackFile
@@ -61,7 +62,7 @@ def plan_bake(client: Loopmeter, music: Music, folder: str | os.PathLike[str], *
 
     Raises:
         InvalidMusicFile: the stems of a loop would differ in length.
-        InvalidRequest: the gateway refuses a request; its message names the field.
+        InvalidRequest: the gateway refuses a request; its message names the field, its note the file of the pack.
     """
     target = Path(folder)
     try:
@@ -69,9 +70,7 @@ def plan_bake(client: Loopmeter, music: Music, folder: str | os.PathLike[str], *
     except PackDamaged:
         before = None
     planned = [_compared(item, music, target, before, fresh) for item in music.items()]
-    planned = [
-        one if one.reason == "unchanged" else replace(one, quote=client.quote(one.item.request)) for one in planned
-    ]
+    planned = [one if one.reason == "unchanged" else _priced(client, one) for one in planned]
     _check_lengths(planned, before)
     return BakePlan(music, target, tuple(planned), before)
 
@@ -90,6 +89,14 @@ def _compared(item: BakeItem, music: Music, folder: Path, before: Manifest | Non
     except PackDamaged:
         return PlannedItem(item, "damaged")
     return PlannedItem(item, "unchanged", kept=kept)
+
+
+def _priced(client: Loopmeter, planned: PlannedItem) -> PlannedItem:
+    try:
+        return replace(planned, quote=client.quote(planned.item.request))
+    except LoopmeterError as error:
+        error.add_note(f"This was {planned.item.file_stem!r} of the list")
+        raise
 
 
 def _check_lengths(planned: list[PlannedItem], before: Manifest | None) -> None:

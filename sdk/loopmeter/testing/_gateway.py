@@ -162,7 +162,11 @@ class FakeGateway:
                 for _ in answer.body:
                     pass
                 raise ConnectionReset
-            headers = {"x-request-id": f"req_{len(self.requests)}", **answer.headers}
+            headers = {
+                "x-request-id": f"req_{len(self.requests)}",
+                "loopmeter-features": "max-tokens",
+                **answer.headers,
+            }
             return Answer(answer.status, headers, damaged(self._while_reachable(answer.body), fault))
 
     def _while_reachable(self, body: Iterator[bytes]) -> Iterator[bytes]:
@@ -227,10 +231,13 @@ class FakeGateway:
         if not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
             raise _Refused.field("Idempotency-Key", "1 to 255 visible ASCII characters", key)
         order = _parsed(LoopOrder, request.body)
+        cap = request.headers.get("Loopmeter-Max-Tokens")
+        if cap is not None and not re.fullmatch("[0-9]{1,15}", cap):
+            raise _Refused.field("Loopmeter-Max-Tokens", "a whole number of tokens of at most 15 digits", cap)
         wanted = LoopRequest.model_validate(order.model_dump(exclude={"quote_id"}))
         job = self._jobs_by_key.get(key)
         if job is None:
-            job = self._new_job(wanted, order.quote_id)
+            job = self._new_job(wanted, order.quote_id, None if cap is None else int(cap))
             self._jobs_by_key[key] = job
         elif job.request != wanted:
             detail = "expected the request that this idempotency key came with first, found another; use a new key"
@@ -244,9 +251,11 @@ class FakeGateway:
             return Answer(200, {"content-type": accept}, iter([job.wav()]))
         return job.stream(0, fault)
 
-    def _new_job(self, request: LoopRequest, quote_id: str | None) -> FakeJob:
+    def _new_job(self, request: LoopRequest, quote_id: str | None, cap: int | None) -> FakeJob:
         planned = self._plan(request)
         quoted = self._redeem(quote_id, request) if quote_id is not None else None
+        if cap is not None and planned.tokens > cap:
+            raise _Refused.over_cap(planned.tokens, cap)
         available = self.balance().available
         if planned.tokens > available:
             detail = f"expected {planned.tokens} available tokens, found {available}"
@@ -345,6 +354,12 @@ class _Refused(Exception):
     def field(cls, name: str, expected: str, found: object, code: str = "invalid_request") -> _Refused:
         error = FieldProblem(field=name, expected=expected, found=str(found))
         return cls(422, code, f"{name}: expected {expected}, found {found}", (error,))
+
+    @classmethod
+    def over_cap(cls, tokens: int, cap: int) -> _Refused:
+        refused = cls(402, "over_max_tokens", f"expected a price of at most {cap} tokens, found {tokens}")
+        refused.problem = refused.problem.model_copy(update={"tokens": tokens, "max_tokens": cap})
+        return refused
 
 
 def _problem(problem: Problem, headers: Mapping[str, str]) -> Answer:

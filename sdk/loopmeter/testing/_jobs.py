@@ -61,6 +61,7 @@ class FakeJob:
             channels=self.plan.channels,
             bits=self.plan.bits,
             first_index=first,
+            tokens_quoted=self.plan.tokens,
         )
         yield encode_chunk_event(started)
         index = first

@@ -16,7 +16,7 @@ from loopmeter.testing._gateway import FakeGateway
 from loopmeter.testing._jobs import Answer
 
 _NO_LINGER = struct.pack("ii", 1, 0)  # Closing sends a reset instead of a goodbye.
-_HEADERS = {"accept": "Accept", "content-type": "Content-Type", "idempotency-key": "Idempotency-Key"}
+_HEADERS = ("Accept", "Content-Type", "Idempotency-Key", "Loopmeter-Max-Tokens")
 
 
 @contextmanager
@@ -57,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, method: str) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        headers = {_HEADERS[name]: value for name in _HEADERS if (value := self.headers.get(name)) is not None}
+        headers = {name: value for name in _HEADERS if (value := self.headers.get(name)) is not None}
         request = HttpRequest(method, self.path, headers, body)  # type: ignore[arg-type]  # One of three, as above.
         key = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
         try:

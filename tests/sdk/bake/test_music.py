@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from loopmeter import wav_bytes
 from loopmeter.bake import InvalidMusicFile, load_music
+
+FIRST, SECOND = (wav_bytes(byte * 8, 44_100, 1, 16) for byte in (b"\1", b"\2"))
 
 DUNGEON = """
 [pack]
@@ -78,6 +81,28 @@ def test_a_midi_file_beside_the_list_becomes_the_notes_of_the_loop(tmp_path: Pat
     assert music.loops[2].request.midi_base64 == base64.b64encode(b"MThd notes").decode()
 
 
+def test_sounds_beside_the_list_are_part_of_the_request_and_of_its_key(tmp_path: Path) -> None:
+    text = DUNGEON.replace("bars = 1", 'bars = 1\ntask = "continue"\nsource = "a.wav"\nreference = "deep/b.wav"')
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.wav").write_bytes(FIRST)
+    (tmp_path / "deep" / "b.wav").write_bytes(SECOND)
+    before = load_music(written(tmp_path, text)).items()[-1]
+    (tmp_path / "deep" / "b.wav").write_bytes(FIRST)
+    after = load_music(written(tmp_path, text)).items()[-1]
+
+    assert before.request.source_audio_base64 == base64.b64encode(FIRST).decode()
+    assert before.request.reference_audio_base64 == base64.b64encode(SECOND).decode()
+    assert before.request_sha256 != after.request_sha256
+    assert after == load_music(written(tmp_path, text)).items()[-1]
+
+
+def test_a_sound_in_the_defaults_is_that_of_every_loop(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(FIRST)
+    music = load_music(written(tmp_path, DUNGEON.replace("bars = 4", 'bars = 4\nreference = "a.wav"')))
+
+    assert {loop.request.reference_audio_base64 for loop in music.loops} == {base64.b64encode(FIRST).decode()}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -95,7 +120,12 @@ def test_a_midi_file_beside_the_list_becomes_the_notes_of_the_loop(tmp_path: Pat
         (DUNGEON.replace("[[stinger]]", "[[stingers]]"), "found 'stingers'"),
         (DUNGEON.replace("[[stinger]]", "[stinger]"), "expected tables under [[stinger]]"),
         (DUNGEON.replace("[defaults]", "defaults = 1\n[other]"), "expected the tables"),
-        (DUNGEON.replace("bars = 1", 'midi = "none.mid"'), "midi: expected a readable MIDI file"),
+        (DUNGEON.replace("bars = 1", 'midi = "none.mid"'), "midi: expected a file that can be read, found 'none.mid'"),
+        (DUNGEON.replace("bars = 1", 'midi = "music.toml"'), "midi: expected a Standard MIDI File, found 'music.toml'"),
+        (DUNGEON.replace("bars = 1", 'source = "none.wav"'), "'treasure': source: expected a file that can be read"),
+        (DUNGEON.replace("bars = 1", 'reference = "music.toml"'), "reference: expected a WAV, FLAC or Ogg file, found"),
+        (DUNGEON.replace("bars = 1", "source = 3"), "source: expected the path of a file, found 3"),
+        (DUNGEON.replace("bars = 1", 'midi = "a"\nmidi_base64 = "b"'), "expected midi or midi_base64, found both"),
         ('[pack]\nname = "empty"', "loops: Tuple should have at least 1 item"),
         ("[pack\n", "expected TOML"),
     ],
@@ -112,6 +142,11 @@ def test_a_midi_file_beside_the_list_becomes_the_notes_of_the_loop(tmp_path: Pat
         "one table instead of several",
         "defaults that are none",
         "missing midi",
+        "midi that is none",
+        "missing source",
+        "reference that is no sound",
+        "source that is no path",
+        "notes twice",
         "no loops",
         "not toml",
     ],
