@@ -95,8 +95,8 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
         plan=plan_name,
         tokens=cost.tokens,
         lines=cost.lines,
-        first_sound_s=pace and pace.first_sound_s,
-        rate=pace and pace.rate,
+        first_sound_s=None if pace is None else pace.first_sound_s,
+        rate=None if pace is None else pace.rate,
     )
 
 
