@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from tests.engine.stepwise import StepwiseContract, made_as_predicted
 
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import EngineFailed, InvalidRequest
@@ -26,8 +25,7 @@ from loopmeter_engine.engines.int8 import Int8Linear
 from loopmeter_engine.engines.memory import choose_mode
 from loopmeter_engine.engines.windows import GAIN, levelled
 from loopmeter_engine.engines.words import key_words
-from loopmeter_engine.stopping import LeaseStopped, stop_when
-from loopmeter_engine.testing import EngineContract, make_all
+from loopmeter_engine.testing import make_all
 
 REQUEST = LoopRequest(prompt="dusty lo-fi drums", tempo_bpm=92.5, bars=1, key="Am", seed=7, steps=2)
 TASKS: dict[str, dict[str, Any]] = {
@@ -45,7 +43,7 @@ def asked_for(task: str, source_base64: str) -> LoopRequest:
     return LoopRequest.model_validate({**REQUEST.model_dump(), "task": task, **TASKS[task], **source})
 
 
-class TestAceStepKeepsTheContract(EngineContract):
+class TestAceStepKeepsTheContract(StepwiseContract):
     short = REQUEST.model_copy(update={"steps": 1})
     long = REQUEST.model_copy(update={"steps": 1, "bars": 2})  # Four chunks.
 
@@ -60,12 +58,8 @@ def test_every_task_gives_exact_frames_at_the_predicted_work(
 ) -> None:
     request = asked_for(task, source_base64).model_copy(update={"seed": 11})
     plan = ace_step.plan(request)
-    # The CPU's fused attention is not counted by torch; the plain one multiplies the same matrices.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        chunks = make_all(ace_step, request)
+    chunks = made_as_predicted(ace_step, request)
     assert sum(chunk.frames for chunk in chunks) == plan.frames == round(4 * 60 / 92.5 * 48_000)
-    assert plan.flops == sum(chunk.usage.flops for chunk in chunks)
-    assert plan.flops == pytest.approx(counter.get_total_flops(), rel=0.01)
 
 
 def test_latents_are_the_pipelines_own(ace_step: AceStepEngine, checkpoint: Path) -> None:
@@ -256,9 +250,7 @@ def test_weights_in_int8_take_less_memory_and_cost_the_same(with_lora: Path, ace
     plan, full = engine.plan(request), ace_step.plan(request)
     assert replace(plan, peak_memory_bytes=0) == replace(full, peak_memory_bytes=0)
     assert plan.peak_memory_bytes < full.peak_memory_bytes
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        chunks = make_all(engine, request)
-    assert plan.flops == pytest.approx(counter.get_total_flops(), rel=0.01)
+    chunks = made_as_predicted(engine, request)
     assert [chunk.pcm for chunk in chunks] == [chunk.pcm for chunk in make_all(engine, request, 1)]
 
     latents, exact = engine._latents(plan.request), ace_step._latents(full.request)
@@ -293,17 +285,3 @@ def test_sound_that_comes_in_is_bounded(ace_step: AceStepEngine) -> None:
     header_only = base64.b64encode(b"RIFF\0\0\0\0WAVE").decode()
     with pytest.raises(InvalidRequest, match="expected a WAV, FLAC or Ogg file in base64"):
         ace_step.plan(REQUEST.model_copy(update={"task": "cover", "source_audio_base64": header_only}))
-
-
-def test_a_lease_that_nobody_wants_stops_between_two_steps(ace_step: AceStepEngine) -> None:
-    asked: list[bool] = []
-
-    def unwanted() -> bool:
-        asked.append(len(asked) == 1)
-        return asked[-1]
-
-    request = REQUEST.model_copy(update={"seed": 404})
-    with stop_when(unwanted), pytest.raises(LeaseStopped):
-        next(ace_step.lease(request, 0, 1, None))
-    assert asked == [False, True]
-    assert make_all(ace_step, request)[0].frames > 0
