@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import shutil
 from dataclasses import replace
 from itertools import pairwise
@@ -18,9 +19,10 @@ from tests.engine.stepwise import StepwiseContract, made_as_predicted
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import EngineFailed, InvalidRequest
 from loopmeter_engine.engines.ace_step import AceStepEngine
-from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, ask
+from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, ask, duration_s
 from loopmeter_engine.engines.ace_step.checkpoint import inspect_checkpoint, load_pipeline
 from loopmeter_engine.engines.ace_step.engine import WINDOWS
+from loopmeter_engine.engines.ace_step.sections import sections
 from loopmeter_engine.engines.int8 import Int8Linear
 from loopmeter_engine.engines.memory import choose_mode
 from loopmeter_engine.engines.windows import GAIN, levelled
@@ -60,6 +62,48 @@ def test_every_task_gives_exact_frames_at_the_predicted_work(
     plan = ace_step.plan(request)
     chunks = made_as_predicted(ace_step, request)
     assert sum(chunk.frames for chunk in chunks) == plan.frames == round(4 * 60 / 92.5 * 48_000)
+
+
+def test_a_piece_longer_than_the_window_is_made_in_sections(checkpoint: Path, ace_step: AceStepEngine) -> None:
+    """68 latent frames by a window of 40: 40, then 13 of context and 27 new ones, then 13 and 1."""
+    engine = AceStepEngine(checkpoint, device="cpu", window_latents=40)
+    plan = engine.plan(REQUEST)
+    parts = sections(engine.asked(plan.request), 40)
+    assert [(part.asked.latents, part.context) for part in parts] == [(40, 0), (40, 13), (14, 13)]
+
+    chunks = made_as_predicted(engine, REQUEST)
+    assert sum(chunk.frames for chunk in chunks) == plan.frames == ace_step.plan(REQUEST).frames
+    assert [chunk.pcm for chunk in chunks] == [chunk.pcm for chunk in make_all(engine, REQUEST, 1)]
+
+    latents = engine._make_latents(plan.request)  # Anew: those above were made by other kernels, to be counted.
+    jumps = engine._sound_of(latents).diff().abs().amax(dim=0)
+    near = torch.zeros_like(jumps, dtype=torch.bool)
+    for joint in (40, 67):
+        near[joint * LATENT_FRAMES - 32 : joint * LATENT_FRAMES + 32] = True
+    assert jumps[near].max() <= jumps[~near].max()
+    again = AceStepEngine(checkpoint, device="cpu", window_latents=40)._latents(plan.request)
+    assert torch.equal(latents, again)
+    assert torch.allclose(latents[:40], engine._host.latents(parts[0].asked, plan.request.seed, None), atol=1e-5)
+
+
+def test_every_length_is_asked_for_so_that_it_comes() -> None:
+    """As the pipeline counts: rounded up, after a multiplication that rounds."""
+    assert all(math.ceil(duration_s(latents) * 25.0) == latents for latents in range(1, 15_001))
+    assert duration_s(50) == 2.0
+
+
+def test_a_length_that_the_pipeline_miscounts_is_made(ace_step: AceStepEngine) -> None:
+    """14 frames of 40 ms: 14 / 25 * 25 is more than 14."""
+    asked = ask(ace_step.plan(REQUEST).request, 11 * LATENT_FRAMES, is_turbo=False)
+    assert asked.latents == 14
+    assert ace_step._host.latents(asked, 1, None).shape == (14, 8)
+
+
+def test_what_fits_is_asked_of_the_model_at_once(ace_step: AceStepEngine, source_base64: str) -> None:
+    long = ace_step.plan(REQUEST.model_copy(update={"bars": 400})).request  # 17 minutes.
+    assert [part.asked.latents for part in sections(ace_step.asked(long))] == [15_000, 11_199]
+    (covered,) = sections(ace_step.asked(ace_step.plan(asked_for("cover", source_base64)).request), 40)
+    assert covered.context == 0 and covered.asked.words["task_type"] == "cover"
 
 
 def test_latents_are_the_pipelines_own(ace_step: AceStepEngine, checkpoint: Path) -> None:
