@@ -50,7 +50,7 @@ class Plan:
     ``request`` is the request with nothing left open (tempo, bars and key filled in). ``chunk_frames[k]`` is the
     length of chunk k; the sum is ``frames``. PCM is interleaved little-endian, ``channels`` x ``bits`` per frame.
     ``first_chunk_flops`` is the part of ``flops`` that the first sound waits for; 0 where the engine does not tell.
-    Over what the device computes in a second, it is the wait, and ``flops`` over the rest of them the rate.
+    Over what the device computes in a second, it is the wait; the rest of ``flops`` gives the rate (``pace.py``).
     """
 
     request: LoopRequest

@@ -132,6 +132,7 @@ class LoopmeterEngine:
             chunk_frames=geometry.chunk_frames,
             flops=self._flops(request, 0) + self._later_flops(request, len(geometry.chunk_frames)),
             peak_memory_bytes=self._memory_bytes(request),
+            first_chunk_flops=self._flops(request, 0),
         )
 
     def score(self, request: LoopRequest) -> ScoreSheet:

@@ -58,6 +58,24 @@ def chunk_table(frames: int, first_frames: int, chunk_frames: int) -> tuple[int,
     return (first, *[chunk_frames] * whole, *([rest] if rest else []))
 
 
+def plan_in_chunks(
+    resolved: LoopRequest, sample_rate_hz: int, table: tuple[int, ...], work: tuple[int, ...], memory_bytes: int
+) -> Plan:
+    """The plan of a request with nothing left open: chunks of ``table`` frames, each of ``work`` operations."""
+    hifi = resolved.quality == "hifi"
+    return Plan(
+        request=resolved,
+        frames=sum(table),
+        sample_rate_hz=sample_rate_hz,
+        channels=2 if hifi else 1,
+        bits=24 if hifi else 16,
+        chunk_frames=table,
+        flops=sum(work),
+        peak_memory_bytes=memory_bytes,
+        first_chunk_flops=work[0],
+    )
+
+
 def check_lease(plan: Plan, start_chunk: int, count: int) -> None:
     """Raises ``ValueError`` for a lease that is too large or outside of the plan."""
     chunks = len(plan.chunk_frames)

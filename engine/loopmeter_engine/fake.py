@@ -86,15 +86,17 @@ class FakeEngine:
         resolved = _resolve(request)
         frames = loop_frames(resolved, SAMPLE_RATE_HZ)
         channels, bits = (2, 24) if resolved.quality == "hifi" else (1, 16)
+        table = chunk_table(frames, FIRST_CHUNK_FRAMES, CHUNK_FRAMES)
         return Plan(
             request=resolved,
             frames=frames,
             sample_rate_hz=SAMPLE_RATE_HZ,
             channels=channels,
             bits=bits,
-            chunk_frames=chunk_table(frames, FIRST_CHUNK_FRAMES, CHUNK_FRAMES),
+            chunk_frames=table,
             flops=_flops(resolved, frames),
             peak_memory_bytes=_MEMORY_BYTES,
+            first_chunk_flops=_flops(resolved, table[0]),
         )
 
     def score(self, request: LoopRequest) -> ScoreSheet:

@@ -29,6 +29,7 @@ from loopmeter_engine.contract import (
     Plan,
     ScoreSheet,
 )
+from loopmeter_engine.pace import Pace, Speedometer
 
 DEADLINE_S = 120.0  # For one call, or one chunk. A first chunk may load gigabytes of weights.
 HUNG_MAX = 3
@@ -65,6 +66,7 @@ class GuardedEngine:
                 f"{self._label}: expected info with streams_at_once of 1 to {STREAMS_AT_ONCE_MAX}, found {lanes!r}"
             )
         self._making = _Lanes(f"loopmeter-guard-{name}", lanes)
+        self._speed = Speedometer()
 
     def info(self) -> EngineInfo:
         """What the engine said of itself when it was loaded."""
@@ -74,6 +76,10 @@ class GuardedEngine:
         plan = self._call(self._planning, "plan", lambda: self._engine.plan(request))
         self._check_plan(plan)
         return plan
+
+    def pace(self, plan: Plan) -> Pace | None:
+        """When its first sound will come and how fast the rest, from what the engine has made here; None at first."""
+        return self._speed.pace(plan)
 
     def score(self, request: LoopRequest) -> ScoreSheet:
         return self._call(self._planning, "score", lambda: self._engine.score(request))
@@ -100,6 +106,7 @@ class GuardedEngine:
                         f"{self._label}: expected a chunk of (index, frames, bytes) {expected} as planned, "
                         f"found {found}"
                     )
+                self._speed.count(chunk)
                 yield chunk
                 index += 1
         finally:

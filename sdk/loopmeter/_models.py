@@ -172,6 +172,8 @@ class Quote(_Answer):
     bits: int | None = None
     price_book: str | None = None
     request: ResolvedRequest | None = None
+    first_sound_s: float | None = None  # predicted, once the job's turn has come; absent before the engine has run
+    rate: float | None = None  # predicted: seconds of sound that come per second, behind the first chunk
 
 
 class FieldProblem(_Answer):

@@ -24,6 +24,7 @@ from loopmeter import (
     UsagePage,
 )
 from loopmeter_engine.fake import FakeEngine
+from loopmeter_engine.guard import guard
 from loopmeter_gateway import admin
 from loopmeter_gateway.problems import PROBLEMS
 
@@ -210,6 +211,18 @@ BAD_BODIES = {
     "unknown model": ({"model": "other"}, "model", "one of fake, loopmeter", "other"),
     "text for a number": ({"tempo_bpm": "fast"}, "tempo_bpm", "a valid number, unable to parse string", "'fast'"),
 }
+
+
+async def test_a_quote_predicts_first_sound_and_rate_once_the_engine_has_run(house: House) -> None:
+    house.grant(800)
+    async with house.open(guard(FakeEngine(), "fake", "loopmeter 1")) as client:
+        before = Quote.model_validate((await client.http.post("/v1/quotes", json=LOOP)).json())
+        await client.order("audio/wav")
+        after = Quote.model_validate((await client.http.post("/v1/quotes", json=LOOP)).json())
+    assert (before.first_sound_s, before.rate) == (None, None)
+    assert after.rate == pytest.approx(40.0)  # What the fake's usage says of its device.
+    assert after.first_sound_s is not None and 0.0 < after.first_sound_s < 0.1
+    assert after.tokens == before.tokens
 
 
 @pytest.mark.parametrize("path", ["/v1/quotes", "/v1/loops"])

@@ -24,7 +24,7 @@ from loopmeter_engine.engine import pcm_bytes
 from loopmeter_engine.engines.latent_state import identity_of, open_state, seal
 from loopmeter_engine.engines.memory import peak_bytes
 from loopmeter_engine.engines.windows import Windows, levelled
-from loopmeter_engine.exact import check_lease, loop_frames
+from loopmeter_engine.exact import check_lease, loop_frames, plan_in_chunks
 
 JOIN_FRAMES = 2_048  # What follows the end of the loop fades into its start over these.
 CONFORM_SEEDS = 3
@@ -79,21 +79,8 @@ class WindowedEngine(ABC):
 
     def planned(self, resolved: LoopRequest, memory_bytes: int) -> Plan:
         """The plan of a request with nothing left open."""
-        hifi = resolved.quality == "hifi"
-        frames = loop_frames(resolved, self._rate)
-        table = self._windows.chunk_table(frames, self._sizes)
-        work = self._work(resolved, table)
-        return Plan(
-            request=resolved,
-            frames=frames,
-            sample_rate_hz=self._rate,
-            channels=2 if hifi else 1,
-            bits=24 if hifi else 16,
-            chunk_frames=table,
-            flops=sum(work),
-            peak_memory_bytes=memory_bytes,
-            first_chunk_flops=work[0],
-        )
+        table = self._windows.chunk_table(loop_frames(resolved, self._rate), self._sizes)
+        return plan_in_chunks(resolved, self._rate, table, self._work(resolved, table), memory_bytes)
 
     def made_frames(self, resolved: LoopRequest) -> int:
         """How much sound is made for a loop: more than its length where it is conformed, because the tempo drifts."""

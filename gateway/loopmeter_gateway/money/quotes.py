@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from loopmeter import FieldProblem, LoopRequest, PlanInfo, PriceBook, Quote, QuoteLine, ResolvedRequest
 from loopmeter_engine.contract import Engine, EngineError, EngineInfo, InvalidRequest, Plan
+from loopmeter_engine.guard import GuardedEngine
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money.price_book import Work, book_id, find_plan, price
 from loopmeter_gateway.problems import Refused
@@ -43,6 +44,8 @@ class Offer(BaseModel):
     plan: str = ""
     tokens: int
     lines: tuple[QuoteLine, ...]
+    first_sound_s: float | None = None  # Predicted, as is the rate; no part of the price.
+    rate: float | None = None
     live: bool = False  # The offer of an endless session is for one chunk; see ``live/records.py``.
 
     def kept(self) -> str:
@@ -77,6 +80,7 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
         plan=granted,
         work=Work(plan.flops, plan.peak_memory_bytes),
     )
+    pace = engine.pace(plan) if isinstance(engine, GuardedEngine) else None
     return Offer(
         request=ResolvedRequest.model_validate(plan.request.model_dump()),
         frames=plan.frames,
@@ -91,6 +95,8 @@ def make_offer(engine: Engine, book: PriceBook, plan_name: str, request: LoopReq
         plan=plan_name,
         tokens=cost.tokens,
         lines=cost.lines,
+        first_sound_s=None if pace is None else pace.first_sound_s,
+        rate=None if pace is None else pace.rate,
     )
 
 
@@ -166,6 +172,8 @@ def create_quote(
         bits=offer.bits,
         price_book=offer.price_book,
         request=shown(offer.request),
+        first_sound_s=offer.first_sound_s,
+        rate=offer.rate,
     )
 
 

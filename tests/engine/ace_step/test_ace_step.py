@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import shutil
 from dataclasses import replace
 from itertools import pairwise
@@ -13,21 +14,20 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from tests.engine.stepwise import StepwiseContract, made_as_predicted
 
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import EngineFailed, InvalidRequest
 from loopmeter_engine.engines.ace_step import AceStepEngine
-from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, ask
+from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, ask, duration_s
 from loopmeter_engine.engines.ace_step.checkpoint import inspect_checkpoint, load_pipeline
 from loopmeter_engine.engines.ace_step.engine import WINDOWS
+from loopmeter_engine.engines.ace_step.sections import sections
 from loopmeter_engine.engines.int8 import Int8Linear
 from loopmeter_engine.engines.memory import choose_mode
 from loopmeter_engine.engines.windows import GAIN, levelled
 from loopmeter_engine.engines.words import key_words
-from loopmeter_engine.stopping import LeaseStopped, stop_when
-from loopmeter_engine.testing import EngineContract, make_all
+from loopmeter_engine.testing import make_all
 
 REQUEST = LoopRequest(prompt="dusty lo-fi drums", tempo_bpm=92.5, bars=1, key="Am", seed=7, steps=2)
 TASKS: dict[str, dict[str, Any]] = {
@@ -45,7 +45,7 @@ def asked_for(task: str, source_base64: str) -> LoopRequest:
     return LoopRequest.model_validate({**REQUEST.model_dump(), "task": task, **TASKS[task], **source})
 
 
-class TestAceStepKeepsTheContract(EngineContract):
+class TestAceStepKeepsTheContract(StepwiseContract):
     short = REQUEST.model_copy(update={"steps": 1})
     long = REQUEST.model_copy(update={"steps": 1, "bars": 2})  # Four chunks.
 
@@ -60,12 +60,50 @@ def test_every_task_gives_exact_frames_at_the_predicted_work(
 ) -> None:
     request = asked_for(task, source_base64).model_copy(update={"seed": 11})
     plan = ace_step.plan(request)
-    # The CPU's fused attention is not counted by torch; the plain one multiplies the same matrices.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        chunks = make_all(ace_step, request)
+    chunks = made_as_predicted(ace_step, request)
     assert sum(chunk.frames for chunk in chunks) == plan.frames == round(4 * 60 / 92.5 * 48_000)
-    assert plan.flops == sum(chunk.usage.flops for chunk in chunks)
-    assert plan.flops == pytest.approx(counter.get_total_flops(), rel=0.01)
+
+
+def test_a_piece_longer_than_the_window_is_made_in_sections(checkpoint: Path, ace_step: AceStepEngine) -> None:
+    """68 latent frames by a window of 40: 40, then 13 of context and 27 new ones, then 13 and 1."""
+    engine = AceStepEngine(checkpoint, device="cpu", window_latents=40)
+    plan = engine.plan(REQUEST)
+    parts = sections(engine.asked(plan.request), 40)
+    assert [(part.asked.latents, part.context) for part in parts] == [(40, 0), (40, 13), (14, 13)]
+
+    chunks = made_as_predicted(engine, REQUEST)
+    assert sum(chunk.frames for chunk in chunks) == plan.frames == ace_step.plan(REQUEST).frames
+    assert [chunk.pcm for chunk in chunks] == [chunk.pcm for chunk in make_all(engine, REQUEST, 1)]
+
+    latents = engine._make_latents(plan.request)  # Anew: those above were made by other kernels, to be counted.
+    jumps = engine._sound_of(latents).diff().abs().amax(dim=0)
+    near = torch.zeros_like(jumps, dtype=torch.bool)
+    for joint in (40, 67):
+        near[joint * LATENT_FRAMES - 32 : joint * LATENT_FRAMES + 32] = True
+    assert jumps[near].max() <= jumps[~near].max()
+    again = AceStepEngine(checkpoint, device="cpu", window_latents=40)._latents(plan.request)
+    assert torch.equal(latents, again)
+    assert torch.allclose(latents[:40], engine._host.latents(parts[0].asked, plan.request.seed, None), atol=1e-5)
+
+
+def test_every_length_is_asked_for_so_that_it_comes() -> None:
+    """As the pipeline counts: rounded up, after a multiplication that rounds."""
+    assert all(math.ceil(duration_s(latents) * 25.0) == latents for latents in range(1, 15_001))
+    assert duration_s(50) == 2.0
+
+
+def test_a_length_that_the_pipeline_miscounts_is_made(ace_step: AceStepEngine) -> None:
+    """14 frames of 40 ms: 14 / 25 * 25 is more than 14."""
+    asked = ask(ace_step.plan(REQUEST).request, 11 * LATENT_FRAMES, is_turbo=False)
+    assert asked.latents == 14
+    assert ace_step._host.latents(asked, 1, None).shape == (14, 8)
+
+
+def test_what_fits_is_asked_of_the_model_at_once(ace_step: AceStepEngine, source_base64: str) -> None:
+    long = ace_step.plan(REQUEST.model_copy(update={"bars": 400})).request  # 17 minutes.
+    assert [part.asked.latents for part in sections(ace_step.asked(long))] == [15_000, 11_199]
+    (covered,) = sections(ace_step.asked(ace_step.plan(asked_for("cover", source_base64)).request), 40)
+    assert covered.context == 0 and covered.asked.words["task_type"] == "cover"
 
 
 def test_latents_are_the_pipelines_own(ace_step: AceStepEngine, checkpoint: Path) -> None:
@@ -256,9 +294,7 @@ def test_weights_in_int8_take_less_memory_and_cost_the_same(with_lora: Path, ace
     plan, full = engine.plan(request), ace_step.plan(request)
     assert replace(plan, peak_memory_bytes=0) == replace(full, peak_memory_bytes=0)
     assert plan.peak_memory_bytes < full.peak_memory_bytes
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        chunks = make_all(engine, request)
-    assert plan.flops == pytest.approx(counter.get_total_flops(), rel=0.01)
+    chunks = made_as_predicted(engine, request)
     assert [chunk.pcm for chunk in chunks] == [chunk.pcm for chunk in make_all(engine, request, 1)]
 
     latents, exact = engine._latents(plan.request), ace_step._latents(full.request)
@@ -293,17 +329,3 @@ def test_sound_that_comes_in_is_bounded(ace_step: AceStepEngine) -> None:
     header_only = base64.b64encode(b"RIFF\0\0\0\0WAVE").decode()
     with pytest.raises(InvalidRequest, match="expected a WAV, FLAC or Ogg file in base64"):
         ace_step.plan(REQUEST.model_copy(update={"task": "cover", "source_audio_base64": header_only}))
-
-
-def test_a_lease_that_nobody_wants_stops_between_two_steps(ace_step: AceStepEngine) -> None:
-    asked: list[bool] = []
-
-    def unwanted() -> bool:
-        asked.append(len(asked) == 1)
-        return asked[-1]
-
-    request = REQUEST.model_copy(update={"seed": 404})
-    with stop_when(unwanted), pytest.raises(LeaseStopped):
-        next(ace_step.lease(request, 0, 1, None))
-    assert asked == [False, True]
-    assert make_all(ace_step, request)[0].frames > 0

@@ -21,6 +21,7 @@ from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, SAMPLE_RATE_
 from loopmeter_engine.engines.ace_step.checkpoint import inspect_checkpoint
 from loopmeter_engine.engines.ace_step.flops import AceStepFlops
 from loopmeter_engine.engines.ace_step.pipeline import AceStepPipelineHost
+from loopmeter_engine.engines.ace_step.sections import WINDOW_LATENTS, drawn, sections
 from loopmeter_engine.engines.memory import choose_mode, device_name, free_bytes
 from loopmeter_engine.engines.opening import ACE_STEP, find_weights
 from loopmeter_engine.engines.windowed import WindowedEngine
@@ -29,7 +30,7 @@ from loopmeter_engine.engines.words import wished_score
 from loopmeter_engine.exact import with_defaults
 
 NAME = "ace-step"
-DURATION_S_MAX = 300.0
+DURATION_S_MAX = 1_200.0  # A plan of the price book usually grants less.
 # In latent frames. The first sound waits for as little decoding as is sensible; later windows are long, because the
 # margins of a short one are much of its work: 30 s cost 1.7 times the whole at 25 frames, about 1.2 times at these.
 CHUNK_LATENTS = (12, 25, 50, 100)
@@ -41,19 +42,27 @@ class AceStepEngine(WindowedEngine):
     """Loops by the checkpoint in ``folder``, or where ``LOOPMETER_ACE_STEP_DIR`` and the hub's cache have one.
 
     Weights are loaded at the first chunk. ``device`` is torch's name of one; without it, a GPU if there is one.
-    ``memory_bytes`` is how much of it there is to use; without it, what is free now.
+    ``memory_bytes`` is how much of it there is to use; without it, what is free now. ``window_latents`` is how much is
+    asked of the model at once; longer pieces are made in sections.
 
     Raises:
         CheckpointFault: there is no checkpoint, or a part of it is missing, cut, misshapen or a pickle.
         MemoryError: it does not fit, in whatever form.
     """
 
-    def __init__(self, folder: Path | None = None, device: str | None = None, memory_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        device: str | None = None,
+        memory_bytes: int | None = None,
+        window_latents: int = WINDOW_LATENTS,
+    ) -> None:
         self._checkpoint = inspect_checkpoint(folder or find_weights(ACE_STEP))
         target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         super().__init__(WINDOWS, CHUNK_LATENTS, SAMPLE_RATE_HZ, target)
         free, parameters = memory_bytes or free_bytes(target), self._checkpoint.parameters
         self._mode = choose_mode(target.type, free, parameters, parameters // 2, self._checkpoint.packable)
+        self._window = window_latents
         self._host = AceStepPipelineHost(self._checkpoint, self._device, self._mode)
 
     def info(self) -> EngineInfo:
@@ -82,7 +91,11 @@ class AceStepEngine(WindowedEngine):
 
     def draw(self, request: LoopRequest, seed: int) -> Tensor:
         lora = None if request.lora is None else self._checkpoint.loras[request.lora]
-        return self._host.latents(self.asked(request), seed, lora)
+
+        def latents_of(asked: Asked, seed: int) -> Tensor:
+            return self._host.latents(asked, seed, lora)
+
+        return drawn(sections(self.asked(request), self._window), latents_of, self._sound_of, seed)
 
     def vae(self) -> Any:
         return self._host.pipeline.vae
@@ -94,11 +107,19 @@ class AceStepEngine(WindowedEngine):
         return self.asked(request).latents
 
     def denoising_flops(self, request: LoopRequest) -> int:
-        asked = self.asked(request)
-        return self._flops.denoising(asked, *self._host.token_counts(asked))
+        work = 0
+        for part in sections(self.asked(request), self._window):
+            work += self._flops.denoising(part.asked, *self._host.token_counts(part.asked))
+            work += self._flops.decoding(part.context) if part.context else 0
+        return work
 
     def decoding_flops(self, latents: int) -> int:
         return self._flops.decoding(latents)
+
+    def _sound_of(self, latents: Tensor) -> Tensor:
+        """All of the sound of some latents, (2, frames)."""
+        total = latents.shape[0]
+        return self._windows.decode(self.vae(), latents, 0, 0, total * LATENT_FRAMES, total)
 
     @property
     def pipeline(self) -> Any:

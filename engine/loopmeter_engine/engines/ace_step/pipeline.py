@@ -41,6 +41,12 @@ class AceStepPipelineHost:
             pipeline.to(self._device)
         return pipeline
 
+    @property
+    def _width(self) -> int:
+        """Values in a latent frame."""
+        width: int = self.pipeline.transformer.config.audio_acoustic_hidden_dim
+        return width
+
     def latents(self, asked: Asked, seed: int, lora: Path | None) -> Tensor:
         """(T, width) float32 on the CPU, ``asked.latents`` frames.
 
@@ -52,13 +58,17 @@ class AceStepPipelineHost:
         try:
             with torch.random.fork_rng(devices=devices), quiet_libraries():
                 torch.manual_seed(seed)
+                dice = torch.Generator("cpu").manual_seed(seed)
+                # As the pipeline draws it. Its own count of frames comes out one too many for one length in fourteen.
+                noise = torch.randn((1, asked.latents, self._width), generator=dice, dtype=self._mode.dtype)
                 made: Tensor = self.pipeline(
                     **asked.words,
                     num_inference_steps=asked.steps,
                     guidance_scale=asked.guidance,
                     src_audio=None if asked.source is None else torch.from_numpy(asked.source),
                     reference_audio=None if asked.reference is None else torch.from_numpy(asked.reference),
-                    generator=torch.Generator("cpu").manual_seed(seed),
+                    generator=dice,
+                    latents=noise,
                     output_type="latent",
                     callback_on_step_end=between_steps,
                 ).audios[0]

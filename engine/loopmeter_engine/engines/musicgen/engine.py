@@ -32,7 +32,7 @@ from loopmeter_engine.engines.musicgen.tokens import Decoding, steps_for
 from loopmeter_engine.engines.opening import MUSICGEN, find_weights
 from loopmeter_engine.engines.windows import Windows, levelled
 from loopmeter_engine.engines.words import wished_score, worded
-from loopmeter_engine.exact import check_lease, loop_frames, with_defaults
+from loopmeter_engine.exact import check_lease, loop_frames, plan_in_chunks, with_defaults
 
 NAME = "musicgen"
 DURATION_S_MAX = 29.9  # It has learned 30 s; a little of that is made before the loop begins.
@@ -85,21 +85,9 @@ class MusicGenEngine:
         refuse_unsupported(request, NAME, _CAPABILITIES)
         refuse_fields(request, "MusicGen", ("layers", "midi_base64", "solver", "steps"))
         resolved = with_defaults(request, DURATION_S_MAX)
-        hifi = resolved.quality == "hifi"
         frames = loop_frames(resolved, self._rate)
         table = Windows(self._config.audio_encoder.hop_length, margin=0).chunk_table(frames, CHUNK_CODES)
-        work = self._work(resolved, table)
-        return Plan(
-            request=resolved,
-            frames=frames,
-            sample_rate_hz=self._rate,
-            channels=2 if hifi else 1,
-            bits=24 if hifi else 16,
-            chunk_frames=table,
-            flops=sum(work),
-            peak_memory_bytes=self._memory_bytes(frames),
-            first_chunk_flops=work[0],
-        )
+        return plan_in_chunks(resolved, self._rate, table, self._work(resolved, table), self._memory_bytes(frames))
 
     def score(self, request: LoopRequest) -> ScoreSheet:
         return wished_score(self.plan(request).request)
