@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import BOTH_STORES, LOOP, Client, House
 
-pytestmark = [pytest.mark.anyio, BOTH_STORES]
+pytestmark = pytest.mark.anyio
 HEADER = "Loopmeter-Max-Tokens"
 
 
@@ -16,6 +16,7 @@ async def order(client: Client, cap: str, *, key: str = "take-1", **fields: obje
     return answer.status_code, answer.json()
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("quoted", [False, True], ids=["priced now", "by quote"])
 async def test_a_loop_above_its_cap_is_refused_and_nothing_is_held(house: House, quoted: bool) -> None:
     house.grant(5000)
@@ -32,6 +33,7 @@ async def test_a_loop_above_its_cap_is_refused_and_nothing_is_held(house: House,
     assert house.audit().faults == ()
 
 
+@BOTH_STORES
 async def test_a_repeated_order_is_its_job_whatever_the_cap(house: House) -> None:
     house.grant(5000)
     async with house.open() as client:
@@ -41,6 +43,7 @@ async def test_a_repeated_order_is_its_job_whatever_the_cap(house: House) -> Non
     assert (status, second["id"]) == (200, first["id"])
 
 
+@BOTH_STORES
 async def test_the_cap_comes_before_the_balance(house: House) -> None:
     async with house.open() as client:
         _, over = await order(client, "0")
