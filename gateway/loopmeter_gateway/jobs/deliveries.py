@@ -31,7 +31,7 @@ from loopmeter_gateway.tables import holds, jobs
 
 STATE_EVERY = 4
 GROUP_MAX = 32
-GROUPS_AT_ONCE = 2  # One is computed while the other waits for the disk.
+GROUPS_AT_ONCE = 3  # One is computed, one is with the database, one waits for the disk.
 
 
 @dataclass(frozen=True, slots=True)
