@@ -140,6 +140,7 @@ def test_a_gateway_that_ends_in_mid_stream_costs_neither_bytes_nor_tokens(
                     restart.start()  # The reader goes on at once, and may meet a closed port.
                 elif chunk.index in (59, 109):
                     restart.join(20)
+        restart.join(20)  # The stream may be whole before its thread has seen the gateway start.
         job, balance = client.loops.get(stream.started.job), client.balance()
 
     assert b"".join(chunk.pcm for chunk in chunks) == undisturbed.pcm
