@@ -71,7 +71,7 @@ def falling_short(rows: Sequence[Row]) -> str:
     by_cause: dict[str, list[str]] = {}
     for row in rows:
         if row.met is False:
-            shown = f"**{row.what}**: {row.values['generated']}, aim {row.aim}"
+            shown = f"**{row.what}**: {row.values.get('generated', row.values.get('codec'))}, aim {row.aim}"
             by_cause.setdefault(CAUSES.get(row.cause, _UNKNOWN), []).append(shown)
     lines = [f"* {'; '.join(missed)}. {cause}" for cause, missed in by_cause.items()]
     return "\n".join(lines) or "Every row with an aim reaches it."

@@ -199,7 +199,7 @@ def recordings_rows() -> list[Row]:
     return [
         Row(f"log-mel distance of {len(figures)} recordings, dB", "", {"codec": f"{coded:.2f}"}),
         Row(
-            f"the same over that of Opus at {OPUS_KBIT_S} kbit/s",
+            f"log-mel distance of recordings over that of Opus at {OPUS_KBIT_S} kbit/s",
             times.text,
             {"codec": f"{coded / opus:.1f} x"},
             times.met(coded / opus),
