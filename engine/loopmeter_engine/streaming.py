@@ -111,7 +111,7 @@ class Renderer:
 
     @torch.inference_mode()
     def unclipped(self, index: int, state: StreamState) -> tuple[Tensor, StreamState]:
-        """The same with peaks beyond 1, to be added to others."""
+        """The same with peaks beyond 1, to be added to others, and without what a source keeps."""
         if index == 0:
             pre_roll, state = self._block(0, state)
             first, state = self._block(1, state)

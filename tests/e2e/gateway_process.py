@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -101,3 +102,12 @@ class GatewayProcess:
         customer_id = str(admin.create_customer(self.db, name)["customer_id"])
         admin.grant(self.db, customer_id, tokens)
         return str(admin.create_key(self.db, customer_id)["key"])
+
+
+def running(process: GatewayProcess) -> Iterator[GatewayProcess]:
+    """The body of a fixture: the gateway is up meanwhile."""
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()

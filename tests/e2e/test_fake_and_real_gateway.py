@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-from tests.e2e.gateway_process import GatewayProcess
+from tests.e2e.gateway_process import GatewayProcess, running
 
 from loopmeter.testing import FakeGateway
 
@@ -18,10 +17,7 @@ Told = dict[str, object]
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    process = GatewayProcess(Path(tmp_path_factory.mktemp("gateway")), level=True)
-    process.start()
-    yield process
-    process.stop()
+    yield from running(GatewayProcess(tmp_path_factory.mktemp("gateway"), level=True))
 
 
 @pytest.fixture

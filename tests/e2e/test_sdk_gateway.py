@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.gateway_process import PROGRAM, GatewayProcess, run_program
+from tests.e2e.gateway_process import PROGRAM, GatewayProcess, run_program, running
 
 from loopmeter import (
     AsyncLoopmeter,
@@ -44,14 +44,6 @@ def gateway(shared_gateway: GatewayProcess) -> GatewayProcess:
 def own_gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
     """A gateway that may be killed."""
     yield from running(GatewayProcess(tmp_path))
-
-
-def running(process: GatewayProcess) -> Iterator[GatewayProcess]:
-    process.start()
-    try:
-        yield process
-    finally:
-        process.stop()
 
 
 @pytest.fixture

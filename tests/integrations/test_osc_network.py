@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.gateway_process import GatewayProcess
+from tests.e2e.gateway_process import GatewayProcess, running
 from tests.integrations.osc_peer import Peer, asynchronous, bridge_and_peer, peer_of
 
 from loopmeter import AsyncLoopmeter, LoopRequest, Timeout
@@ -100,10 +100,7 @@ class Wire:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    process = GatewayProcess(Path(tmp_path_factory.mktemp("gateway")), level=True)
-    process.start()
-    yield process
-    process.stop()
+    yield from running(GatewayProcess(tmp_path_factory.mktemp("gateway"), level=True))
 
 
 @contextlib.asynccontextmanager
