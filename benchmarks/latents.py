@@ -19,11 +19,11 @@ from benchmarks import table
 from benchmarks.attention import frames_of, linear_pass, peak_of
 from torch import Tensor
 
-from loopmeter_engine.blocks import Sampling
 from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ, Autoencoder, expand
 from loopmeter_engine.model.flow import passes
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
 from loopmeter_engine.phase import AHEAD, Vocoder
+from loopmeter_engine.sampling import Sampling
 
 LENGTH_S = 4
 CHANNELS = 2

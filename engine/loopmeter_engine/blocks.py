@@ -12,7 +12,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from loopmeter import Solver
 from loopmeter_engine.attacks import HITS_APART
 from loopmeter_engine.conditioning import (
     CLOCK_CHANNELS,
@@ -39,6 +38,7 @@ from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.flow import interpolate, schedule, solve
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory
 from loopmeter_engine.phase import AHEAD, Guide, PhaseState, Vocoder
+from loopmeter_engine.sampling import Sampling
 from loopmeter_engine.score import Score
 from loopmeter_engine.sources import Knowledge
 
@@ -94,20 +94,6 @@ class StreamState:
             raise ValueError(f"expected a stream state of this engine, found {len(data)} other bytes") from error
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How a stream is denoised. The defaults serve loops best, ``LASTING`` what goes on for minutes: of two steps a
-    little blur stays, which gathers in the memory (docs/training-log.md).
-    """
-
-    solver: Solver = "euler"
-    steps: int = 2
-    guidance: float = 1.5
-
-
-LASTING = Sampling("ab2", 4, 1.0)
-
-
 class Player:
     """One score in one style, as the transformer is told it: conditions computed once, then block after block.
 
@@ -125,7 +111,8 @@ class Player:
         knowledge: Knowledge | None = None,
     ) -> None:
         """``text`` (1, 384) or (384,); with guidance (2, 384) may follow it with what should not be heard."""
-        transformer = network.transformer
+        student = network.student if sampling.student else None
+        self.transformer = transformer = student or network.transformer
         self.knowledge = knowledge
         self.network, self.score, self.sampling = network, score, sampling
         self.seed, self.start_s = seed, start_s
@@ -134,7 +121,7 @@ class Player:
         self.events: Events = events_of([score], self.device)
         begin = knowledge.begin if knowledge is not None else 0.0
         self.times = [begin + (1 - begin) * time for time in schedule(sampling.steps)]
-        rows = 2 if sampling.guidance != 1.0 else 1
+        rows = sampling.rows
         style, text = global_features([score]).to(self.device), text.to(self.device).reshape(-1, text.shape[-1])
         statistics = knowledge.statistics if knowledge is not None else None
         # A reference that was given in words' stead tells the timbre, which the score's own would contradict.
@@ -150,7 +137,7 @@ class Player:
 
     def init_memory(self) -> Memory:
         """The memory before block 0: of what is continued, as far as it reaches back."""
-        memory = self.network.transformer.init_memory(len(self.known))
+        memory = self.transformer.init_memory(len(self.known))
         source = self.knowledge.source if self.knowledge is not None else None
         for number in range(-source.blocks_before if source is not None else 0, 0):
             memory = self.absorb(number, self.denoise(number, memory), memory)
@@ -172,7 +159,7 @@ class Player:
         if there is not None and bool(there[1].all()):
             return there[0]
         rows, score = len(self.known), self._conditions(number)
-        latent = self.network.transformer.config.latent
+        latent = self.transformer.config.latent
         noise = torch.randn(1, BLOCK_FRAMES, latent, generator=_generator(self.seed, 2 * number)).to(self.device)
         x = noise
         if there is not None and self.times[0] > 0:
@@ -181,7 +168,9 @@ class Player:
         def velocity(x: Tensor, step: int) -> Tensor:
             if there is not None:  # What stays is on its own straight path at every time.
                 x = torch.where(there[1], interpolate(there[0], noise, torch.tensor(self.times[step])), x)
-            found, _ = self.network.run(x.expand(rows, -1, -1), score, self.mods[step], memory)
+            found, _ = self.network.run(
+                x.expand(rows, -1, -1), score, self.mods[step], memory, network=self.transformer
+            )
             if rows == 1:
                 return found
             return found[1:] + self.sampling.guidance * (found[:1] - found[1:])
@@ -192,19 +181,18 @@ class Player:
     def absorb(self, number: int, latents: Tensor, memory: Memory) -> Memory:
         """The memory with finished block ``number`` in it."""
         rows = len(self.known)
-        _, memory = self.network.run(
-            latents.expand(rows, -1, -1), self._conditions(number), self.mods[-1], memory, absorb=True
-        )
+        x, score = latents.expand(rows, -1, -1), self._conditions(number)
+        _, memory = self.network.run(x, score, self.mods[-1], memory, absorb=True, network=self.transformer)
         return memory
 
     def _make_conditions(self, number: int) -> Tensor:
-        ahead = self.network.transformer.config.ahead
+        ahead = self.transformer.config.ahead
         features = self.features(number * BLOCK_FRAMES - ahead, BLOCK_FRAMES + 2 * ahead)
         context = None
         if self.knowledge is not None:
             features = self._without_score(features, number * BLOCK_FRAMES - ahead)
             context = self.knowledge.context(number * BLOCK_FRAMES - ahead, features.shape[1])
-        conditions: Tensor = self.network.transformer.conditioner(
+        conditions: Tensor = self.transformer.conditioner(
             features.expand(len(self.known), -1, -1),
             self.known,
             None if context is None else context.expand(len(self.known), -1, -1),

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from loopmeter import LAYERS, LiveRequest, LoopRequest
 from loopmeter_engine import flops, sources
-from loopmeter_engine.blocks import BLOCK_SAMPLES, LASTING, Sampling
+from loopmeter_engine.blocks import BLOCK_SAMPLES
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
     LEASE_CHUNKS_MAX,
@@ -49,12 +49,13 @@ from loopmeter_engine.planner.brief import PromptBrief
 from loopmeter_engine.planner.chord_names import read_chords
 from loopmeter_engine.planner.midi import InvalidMidi, score_to_midi, with_user_midi
 from loopmeter_engine.planner.plan import plan_score, resolve
+from loopmeter_engine.sampling import LASTING, Sampling, sampling_of
 from loopmeter_engine.score import Score
 from loopmeter_engine.stems import Mix, stem_scores, stem_seed
 from loopmeter_engine.streaming import Geometry, Renderer
 from loopmeter_engine.summary import summary_of
 from loopmeter_engine.text.understand import PromptReader
-from loopmeter_engine.weights_io import WEIGHTS, fingerprint, load_autoencoder, load_transformer
+from loopmeter_engine.weights_io import WEIGHTS, fingerprint, load_autoencoder, load_student, load_transformer
 
 DURATION_S_MAX = 300.0
 _CAPABILITIES = frozenset(
@@ -63,7 +64,6 @@ _CAPABILITIES = frozenset(
     | {*sources.TASKS, "reference_audio", "negative_prompt"}
 )
 STREAMS_AT_ONCE = 8
-LOOP_S_MAX = 60.0  # What is longer is denoised as what lasts.
 CORES_MAX = 4  # The interpreter's lock leaves no more to further ones; larger common passes do.
 _VERSION = "1"
 _NUMERICS = 2  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
@@ -222,7 +222,7 @@ class LoopmeterEngine:
 
     def _prepare_live(self, request: LiveRequest) -> LiveRenderer:
         channels = 2 if request.quality == "hifi" else 1
-        sampling = sampling_of(loop_of(request, 0))
+        sampling = self._sampling(loop_of(request, 0))
         return LiveRenderer(
             self._network, self._autoencoder, request, self._compose_live, channels=channels, sampling=sampling
         )
@@ -238,8 +238,8 @@ class LoopmeterEngine:
 
     def _live_flops(self, request: LiveRequest, denoised: int, decoded: int) -> int:
         """Of a chunk: passes for every piece in a block, one more to remember it, and the decoder."""
-        transformer, sampling = self._transformer.config, sampling_of(loop_of(request, 0))
-        rows = 1 if sampling.guidance == 1.0 else 2
+        transformer, sampling = self._transformer.config, self._sampling(loop_of(request, 0))
+        rows = sampling.rows
         steps = passes(sampling.solver, sampling.steps)
         once = steps * flops.network_pass(transformer, rows) + flops.conditions(transformer, rows)
         after = flops.network_pass(transformer, rows) + flops.decoding(self._autoencoder.config, first=False)
@@ -258,9 +258,20 @@ class LoopmeterEngine:
         return self._ready(load_transformer(self._weights / "transformer.safetensors"))
 
     @functools.cached_property
+    def _student(self) -> Transformer | None:
+        """The transformer distilled to one step; None where only the transformer was trained."""
+        path = self._weights / "student.safetensors"
+        return self._ready(load_student(path, self._weights / "transformer.safetensors")) if path.exists() else None
+
+    def _sampling(self, request: LoopRequest) -> Sampling:
+        return sampling_of(request, has_student=self._student is not None)
+
+    @functools.cached_property
     def _network(self) -> PassBatcher:
         with self._loading:  # Streams share one, or nothing would be batched.
-            network = self.__dict__.setdefault("_network", PassBatcher(self._transformer, STREAMS_AT_ONCE, self._cores))
+            network = self.__dict__.setdefault(
+                "_network", PassBatcher(self._transformer, STREAMS_AT_ONCE, self._cores, self._student)
+            )
         assert isinstance(network, PassBatcher)
         return network
 
@@ -272,7 +283,8 @@ class LoopmeterEngine:
 
     @functools.cached_property
     def _fingerprint(self) -> str:
-        files = [self._weights / name for name in ("autoencoder.safetensors", "transformer.safetensors")]
+        files = [self._weights / f"{name}.safetensors" for name in ("autoencoder", "transformer", "student")]
+        files = [path for path in files if path.name != "student.safetensors" or path.exists()]
         device = torch.cuda.get_device_name() if self._device.type == "cuda" else platform.machine()
         number_format = str(self._format).removeprefix("torch.")
         return f"{fingerprint(files)} {number_format} numerics-{_NUMERICS} torch-{torch.__version__} {device}"
@@ -335,7 +347,7 @@ class LoopmeterEngine:
             self._reader.encoder.encode(prompts),
             seed=seed,
             channels=2 if request.quality == "hifi" else 1,
-            sampling=sampling_of(request),
+            sampling=self._sampling(request),
             knowledge=knowledge,
         )
 
@@ -349,8 +361,8 @@ class LoopmeterEngine:
 
     def _stream_flops(self, request: LoopRequest, index: int) -> int:
         """Of chunk ``index``: one block, or the pre-roll and the first block with all that is done once."""
-        transformer, autoencoder, sampling = self._transformer.config, self._autoencoder.config, sampling_of(request)
-        rows = 1 if sampling.guidance == 1.0 else 2
+        transformer, autoencoder, sampling = self._transformer.config, self._autoencoder.config, self._sampling(request)
+        rows = sampling.rows
         source = self._source(request, self._score(request)[1].frames(SAMPLE_RATE_HZ))
         context = source is not None and source.has_context
         full = flops.decoding(autoencoder, first=False)
@@ -383,7 +395,7 @@ class LoopmeterEngine:
 
     def _memory_bytes(self, request: LoopRequest) -> int:
         """Weights in working precision, the state, and the widest activations of a block."""
-        rows = 1 if sampling_of(request).guidance == 1.0 else 2
+        rows = self._sampling(request).rows
         config = self._autoencoder.config
         activations = 4 * 3 * BLOCK_FRAMES * SUBFRAMES * config.decoder_width * 4
         streams = self._streams(request)
@@ -392,7 +404,7 @@ class LoopmeterEngine:
     @functools.cached_property
     def _weights_bytes(self) -> int:
         """Counted once: walking the modules took a third of the time of a plan, which is on the way of every order."""
-        modules = (self._transformer, self._autoencoder.decoder)
+        modules = [self._transformer, self._autoencoder.decoder, *([self._student] if self._student else [])]
         return sum(
             value.numel() * value.element_size()
             for module in modules
@@ -415,20 +427,6 @@ def loop_of(request: LiveRequest, number: int) -> LoopRequest:
         steps=request.steps or LASTING.steps,
         guidance=LASTING.guidance if request.guidance is None else request.guidance,
         **shared,
-    )
-
-
-def sampling_of(request: LoopRequest) -> Sampling:
-    """A resolved request's choices over the defaults, which are written once, in ``blocks.py``."""
-    assert request.tempo_bpm is not None and request.bars is not None
-    duration_s = request.bars * request.beats_per_bar * 60 / request.tempo_bpm
-    default = Sampling() if duration_s <= LOOP_S_MAX else LASTING
-    if request.negative_prompt is not None:  # Without guidance nothing would heed it.
-        default = dataclasses.replace(default, guidance=Sampling().guidance)
-    return Sampling(
-        solver=request.solver or default.solver,
-        steps=request.steps or default.steps,
-        guidance=default.guidance if request.guidance is None else request.guidance,
     )
 
 

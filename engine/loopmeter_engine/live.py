@@ -24,13 +24,14 @@ from torch import Tensor
 
 from loopmeter import LiveRequest
 from loopmeter_engine.attacks import HITS_APART
-from loopmeter_engine.blocks import BLOCK_SAMPLES, Player, Sampling, Sounder, StreamState, soft_clipped
+from loopmeter_engine.blocks import BLOCK_SAMPLES, Player, Sounder, StreamState, soft_clipped
 from loopmeter_engine.contract import Applied, LiveChange
 from loopmeter_engine.live_grid import Span, spans, spans_within
 from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ, Autoencoder
 from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.transformer import BLOCK_FRAMES
 from loopmeter_engine.phase import LEAD_SAMPLES
+from loopmeter_engine.sampling import Sampling
 from loopmeter_engine.score import Score
 
 ROUND_BARS = 16

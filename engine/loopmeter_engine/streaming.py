@@ -20,7 +20,6 @@ from loopmeter_engine.blocks import (
     BLOCK_SAMPLES,
     JOIN_SAMPLES,
     Player,
-    Sampling,
     Sounder,
     StreamState,
     final_frames,
@@ -37,6 +36,7 @@ from loopmeter_engine.model.autoencoder import (
 from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.transformer import BLOCK_FRAMES
 from loopmeter_engine.phase import LAG_SAMPLES, LEAD_SAMPLES
+from loopmeter_engine.sampling import Sampling
 from loopmeter_engine.score import Score
 from loopmeter_engine.sources import Knowledge, Splice
 

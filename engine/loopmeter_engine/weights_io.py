@@ -1,7 +1,9 @@
 """Weights on disk: safetensors, matrices as int8 with one scale per row, and the configuration beside them.
 
     python -m loopmeter_engine.weights_io transformer OUT/transformer.pt weights/transformer.safetensors
+    python -m loopmeter_engine.weights_io student OUT/student.pt weights/student.safetensors
 
+The student is the transformer with low-rank changes, of which the file holds nothing but these, in half precision.
 Loading is strict: names, shapes and configuration must be those of the code, or nothing is loaded.
 """
 
@@ -20,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from loopmeter_engine.model.autoencoder import Autoencoder, AutoencoderConfig
+from loopmeter_engine.model.low_rank import apply_changes
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -78,6 +81,24 @@ def load_transformer(path: Path = WEIGHTS / "transformer.safetensors") -> Transf
     return _filled(Transformer(TransformerConfig(**_config(path, "Transformer"))), path)  # type: ignore[arg-type]
 
 
+def save_student(found: dict[str, Tensor], path: Path) -> None:
+    """``changes`` of an adapted transformer (``model/low_rank.py``)."""
+    save_file({name: value.cpu().half().contiguous() for name, value in found.items()}, path, {"kind": "Student"})
+
+
+def load_student(path: Path, transformer_path: Path) -> Transformer:
+    """The transformer of ``transformer_path`` with the changes of ``path``. Raises WeightsUnusable."""
+    _metadata(path, "Student")
+    transformer = load_transformer(transformer_path)
+    with safe_open(path, "pt") as file:
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary.
+    try:
+        apply_changes(transformer, found)
+    except ValueError as error:
+        raise WeightsUnusable(f"the student in {path} does not fit the transformer beside it: {error}") from error
+    return transformer
+
+
 def fingerprint(paths: list[Path]) -> str:
     """A short hash of weight files, part of what makes two generations comparable."""
     digest = hashlib.sha256()
@@ -86,7 +107,7 @@ def fingerprint(paths: list[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _config(path: Path, kind: str) -> dict[str, object]:
+def _metadata(path: Path, kind: str) -> dict[str, str]:
     if not path.exists():
         raise WeightsUnusable(f"expected weights at {path}, found no such file; reinstall loopmeter or pass a path")
     try:
@@ -96,7 +117,11 @@ def _config(path: Path, kind: str) -> dict[str, object]:
         raise WeightsUnusable(f"expected a safetensors file at {path}: {error}") from error
     if metadata.get("kind") != kind:
         raise WeightsUnusable(f"expected {kind} weights in {path}, found {metadata.get('kind')!r}")
-    config = json.loads(metadata["config"])
+    return dict(metadata)
+
+
+def _config(path: Path, kind: str) -> dict[str, object]:
+    config = json.loads(_metadata(path, kind)["config"])
     assert isinstance(config, dict)
     return config
 
@@ -113,13 +138,17 @@ def _filled(model: _M, path: Path) -> _M:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=["autoencoder", "transformer"])
+    parser.add_argument("kind", choices=["autoencoder", "transformer", "student"])
     parser.add_argument("checkpoint", type=Path, help="what training wrote")
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
-    model = Autoencoder() if args.kind == "autoencoder" else Transformer()
-    model.load_state_dict(torch.load(args.checkpoint, map_location="cpu", weights_only=True)["model"])
-    save_weights(model, args.out)
+    found = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
+    if args.kind == "student":
+        save_student(found["changes"], args.out)
+    else:
+        model = Autoencoder() if args.kind == "autoencoder" else Transformer()
+        model.load_state_dict(found["model"])
+        save_weights(model, args.out)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from tests.engine.scores import SCORE
 from torch import Tensor
 
-from loopmeter_engine.blocks import JOIN_SAMPLES, Sampling, StreamState
+from loopmeter_engine.blocks import JOIN_SAMPLES, StreamState
 from loopmeter_engine.model.autoencoder import Autoencoder, AutoencoderConfig
 from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
+from loopmeter_engine.sampling import Sampling
 from loopmeter_engine.streaming import Geometry, Renderer, _joined
 
 CPU = torch.device("cpu")

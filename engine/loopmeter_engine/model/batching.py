@@ -35,11 +35,12 @@ _TABLES_MAX = 64  # Of positions: each stream is at one at a time, for all passe
 
 @dataclass(eq=False)
 class _Pass:
-    """``x`` (rows, 16, latent), ``score`` (rows, 16, width): one stream's part.
+    """``x`` (rows, 16, latent), ``score`` (rows, 16, width): one stream's part of a pass through ``network``.
 
     ``go_on`` is set when its thread may compute: with a ``result`` or an ``error``, or to run ``together``.
     """
 
+    network: Transformer
     x: Tensor
     score: Tensor
     mods: Modulations
@@ -71,11 +72,14 @@ class Turn:
 class PassBatcher:
     """Stands before a transformer, for use by many threads. At most ``passes_max`` streams go in one pass.
 
-    ``cores``: how many threads compute at the same time.
+    ``cores``: how many threads compute at the same time. ``student``: the same network distilled, if there is one;
+    streams of each go together with their like.
     """
 
-    def __init__(self, transformer: Transformer, passes_max: int = 8, cores: int = 1) -> None:
-        self.transformer, self.passes_max = transformer, passes_max
+    def __init__(
+        self, transformer: Transformer, passes_max: int = 8, cores: int = 1, student: Transformer | None = None
+    ) -> None:
+        self.transformer, self.student, self.passes_max = transformer, student, passes_max
         self.largest = 0  # Streams in one pass so far, at most.
         self._lock = threading.Lock()  # Of what follows; held for moments.
         self._free = cores
@@ -104,15 +108,27 @@ class PassBatcher:
                 self._go_on()
 
     def run(
-        self, x: Tensor, score: Tensor, mods: Modulations, memory: Memory, *, absorb: bool = False
+        self,
+        x: Tensor,
+        score: Tensor,
+        mods: Modulations,
+        memory: Memory,
+        *,
+        absorb: bool = False,
+        network: Transformer | None = None,
     ) -> tuple[Tensor, Memory]:
-        """As ``Transformer.block``, together with whatever else waits. Raises ``LeaseStopped``: nobody wants it."""
+        """As ``Transformer.block`` of ``network`` (else ``transformer``), together with whatever else waits for it.
+
+        Raises:
+            LeaseStopped: nobody wants it.
+        """
+        network = network or self.transformer
         turn: Turn | None = getattr(self._mine, "turn", None)
         if turn is None:
             with self.turn():
-                return self.run(x, score, mods, memory, absorb=absorb)
+                return self.run(x, score, mods, memory, absorb=absorb, network=network)
         check_wanted()
-        own = _Pass(x, score, mods, memory, absorb)
+        own = _Pass(network, x, score, mods, memory, absorb)
         turn.end()
         with self._lock:
             self._passes.append(own)
@@ -142,8 +158,8 @@ class PassBatcher:
     def _take_passes(self) -> list[_Pass]:
         """Those that came first and are of one kind, since passes that remember a block do more: each free core's
         part of them."""
-        kind = self._passes[0].absorb
-        waiting = [one for one in self._passes if one.absorb == kind]
+        first = self._passes[0]
+        waiting = [one for one in self._passes if one.network is first.network and one.absorb == first.absorb]
         together = waiting[: min(self.passes_max, -(-len(waiting) // self._free))]
         for one in together:
             self._passes.remove(one)
@@ -153,7 +169,7 @@ class PassBatcher:
         """In the thread of the first, which then goes on; the others go on when there is a core for them."""
         began_s = time.perf_counter()
         try:
-            results = run_together(self.transformer, together, absorb=together[0].absorb)
+            results = run_together(together[0].network, together, absorb=together[0].absorb)
             for one, result in zip(together, results, strict=True):
                 one.result = result
         except BaseException as error:  # Every stream of the pass must hear of it; each raises it in its own thread.
