@@ -127,9 +127,11 @@ def _codec_parts(weights: Path) -> list[str]:
 
 def engine_parts(weights: Path) -> list[str]:
     """All that decides how the engine sounds, as texts and digests."""
-    names = ("engine.py", "blocks.py", "streaming.py", "conditioning.py", "phase.py", "attacks.py")
-    transformer = _digest_of(weights / "transformer.safetensors")
-    return [*_codec_parts(weights), transformer, *(_source_of(name) for name in names)]
+    names = ("engine.py", "sampling.py", "blocks.py", "streaming.py", "conditioning.py", "phase.py", "attacks.py")
+    networks = [
+        path for path in (weights / "transformer.safetensors", weights / "student.safetensors") if path.exists()
+    ]
+    return [*_codec_parts(weights), *map(_digest_of, networks), *(_source_of(name) for name in names)]
 
 
 def _one_thread() -> None:

@@ -1,7 +1,8 @@
 """What more steps and other solvers bring: ``python -m judging.steps``; also draws docs/img/steps.png.
 
 Eight loops of the fixed list, at every setting, against their ground truth. Distance rewards averages, and one step
-gives an average; so likeness of pitches and hits found stand beside it.
+gives an average; so likeness of pitches and hits found stand beside it. The student is the transformer distilled to one
+step, with its guidance in its weights; the others have the default guidance of two steps.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import multiprocessing
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 
@@ -31,17 +32,18 @@ from judging.spectra import mel_distance_db
 from loopmeter import Solver
 from loopmeter_engine.engine import LoopmeterEngine
 from loopmeter_engine.model.flow import passes
+from loopmeter_engine.sampling import Sampling
 from loopmeter_engine.training.synth import render_stems
 from loopmeter_engine.weights_io import WEIGHTS
 
 Floats = NDArray[np.float64]
 LOOPS = ("drums-06", "drums-14", "drums-22", "drums-30", "tonal-04", "tonal-13", "tonal-15", "tonal-23")
 STEPS: dict[Solver, tuple[int, ...]] = {"euler": (1, 2, 4, 8, 16), "ab2": (1, 2, 4, 8, 16), "heun": (1, 2, 4, 8)}
-SETTINGS = [(solver, steps) for solver, counts in STEPS.items() for steps in counts]
+STUDENT: Literal["student"] = "student"
 MEASURES = {
     "distance_db": "log-mel distance, dB", "likeness": "likeness of pitches", "hits": "hits found, F1",
 }  # fmt: skip
-_COLOURS = {"euler": "#205080", "ab2": "#c06020", "heun": "#208040"}
+_COLOURS = {STUDENT: "#803080", "euler": "#205080", "ab2": "#c06020", "heun": "#208040"}
 
 
 def main() -> None:
@@ -54,13 +56,19 @@ def main() -> None:
     print(f"{len(figures)} settings of solver and steps: {time.monotonic() - began:.0f} s")
 
 
+def settings_of(weights: Path) -> list[tuple[Solver | Literal["student"], int]]:
+    """Every setting, as solver and steps; the student first, where there is one."""
+    students = [(STUDENT, 1)] if (weights / "student.safetensors").exists() else []
+    return [*students, *((solver, steps) for solver, counts in STEPS.items() for steps in counts)]
+
+
 def measure(weights: Path) -> list[dict[str, Any]]:
     """One entry a setting: ``solver``, ``steps``, ``passes``, ``seconds_per_second`` and the means of ``MEASURES``."""
     by_name = {loop.name: loop for loop in loops()}
     with multiprocessing.get_context("spawn").Pool(2, _one_thread) as pool:
         found = pool.starmap(_measure, [(by_name[name], weights) for name in LOOPS], chunksize=1)
     entries = []
-    for index, (solver, steps) in enumerate(SETTINGS):
+    for index, (solver, steps) in enumerate(settings_of(weights)):
         entry: dict[str, Any] = {"solver": solver, "steps": steps, "passes": passes(solver, steps)}
         for name in ("seconds_per_second", *MEASURES):
             entry[name] = float(np.mean([of_loop[index][name] for of_loop in found if name in of_loop[index]]))
@@ -75,8 +83,9 @@ def _one_thread() -> None:
 def _measure(loop: Loop, weights: Path) -> list[dict[str, float]]:
     truth: Floats = np.sum(list(render_stems(loop.score, loop.request.seed).values()), 0).mean(0).astype(np.float64)
     found = []
-    for solver, steps in SETTINGS:
-        asked = Loop(loop.name, loop.kind, loop.request.model_copy(update={"solver": solver, "steps": steps}))
+    for solver, steps in settings_of(weights):
+        of_teacher = {"solver": solver, "guidance": Sampling().guidance} if solver != STUDENT else {}
+        asked = Loop(loop.name, loop.kind, loop.request.model_copy(update={"steps": steps, **of_teacher}))
         began = time.perf_counter()
         sound = generate(_engine(weights), asked)[0]
         figures = {"seconds_per_second": (time.perf_counter() - began) / loop.score.duration_s}
