@@ -48,6 +48,38 @@ def test_a_preview_is_a_table_with_totals_and_what_is_left(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("pace", "said"),
+    [
+        ((0.312, 8.44), "first sound after 0.31 s, then 8.44 s of sound per second"),
+        ((75.2, 0.5), "first sound after 75 s, then 0.5 s of sound per second, slower than it plays"),
+        ((4.21, 2e9), "first sound after 4.2 s, the rest at once"),
+    ],
+    ids=["keeps up", "slow", "all work first"],
+)
+def test_a_quote_says_when_the_sound_will_come(
+    pace: tuple[float, float], said: str, gateway: FakeGateway, run: Run
+) -> None:
+    assert "predicted" not in run("quote", "drums").stdout
+    gateway.pace = pace
+    assert f"predicted, once its turn has come: {said}\n" in run("quote", "drums").stdout
+
+
+def test_a_preview_and_a_bake_say_how_long_the_making_takes(gateway: FakeGateway, run: Run) -> None:
+    Path("music.toml").write_text(
+        '[pack]\nname = "game"\n\n[[loop]]\nname = "a"\nprompt = "a"\nbars = 2\ntempo_bpm = 120\n'
+    )
+    bake = ("bake", "--dry-run")
+    assert "predicted" not in run("preview", "a", "b").stdout + run(*bake).stdout
+    gateway.pace = (0.5, 8.0)
+
+    assert (
+        "predicted: about 2.0 s to make them all, one after the other" in run("preview", "a", "b", "--bars", "2").stdout
+    )
+    result = run(*bake)
+    assert "predicted: about 1.0 s to make them, one after the other" in result.stdout, result.output
+
+
+@pytest.mark.parametrize(
     ("arguments", "keys"),
     [
         (["preview", "a", "b"], {"tokens", "duration_s", "items"}),

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loopmeter._cli._options import JSON_OPTION, URL_OPTION, client_of, given_options, request_options
+from loopmeter._cli._prediction import making_s, seconds
 from loopmeter._models import Job
 
 
@@ -40,6 +41,8 @@ def preview(prompts: tuple[str, ...], url: str | None, as_json: bool, **options:
     for row in rows[:-1]:
         table.add_row(*map(Text, row))
     Console().print(table)
+    if found and (work_s := making_s(item.quote for item in found)) is not None:
+        click.echo(f"predicted: about {seconds(work_s)} to make them all, one after the other")
     left = available - found.tokens
     click.echo(f"{available} tokens available, " + (f"{left} left after all" if left >= 0 else f"{-left} too few"))
 

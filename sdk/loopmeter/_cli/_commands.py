@@ -15,6 +15,7 @@ from rich.text import Text
 
 from loopmeter._cli._options import JSON_OPTION, URL_OPTION, client_of, given_options, request_options
 from loopmeter._cli._picture import drum_grid, waveform
+from loopmeter._cli._prediction import prediction
 from loopmeter._client import Loopmeter
 from loopmeter._core import LoopOptions
 from loopmeter._loop import Loop
@@ -158,6 +159,8 @@ def quote(prompt: str, url: str | None, as_json: bool, **options: Any) -> None:
     for line in found.lines:
         table.add_row(Text(line.text), str(line.tokens))
     Console().print(table)
+    if (foretold := prediction(found)) is not None:
+        click.echo(foretold)
     click.echo(f"quote {found.quote_id}, valid until {found.expires_at:%Y-%m-%d %H:%M:%S %Z}")
 
 

@@ -75,7 +75,8 @@ class FakeGateway:
 
     ``tokens`` is what the customer has, ``prices`` the price book (its hours and plans are not applied). ``faults``
     are taken one per request whose path begins with ``faults_on``; ``None`` in the list lets one request through.
-    ``api_key`` is the only key that is let in, if given. Set ``reachable`` to ``False`` to unplug the gateway.
+    ``api_key`` is the only key that is let in, if given. Set ``reachable`` to ``False`` to unplug the gateway, ``pace``
+    to the ``first_sound_s`` and ``rate`` that its quotes shall predict; they predict nothing otherwise.
     ``requests`` has all that arrived. Time is ``clock``; clients made here share it, so no test waits.
 
     The sound is a steady tone that depends on the request alone. Not served: ``/admin``, ``/v1/live``, and formats
@@ -97,6 +98,7 @@ class FakeGateway:
         self.reachable = True
         self.requests: list[HttpRequest] = []
         self.api_key = api_key
+        self.pace: tuple[float, float] | None = None
         self._prices = prices
         self._posted = tokens
         self._quotes: dict[str, _OpenQuote] = {}
@@ -201,6 +203,7 @@ class FakeGateway:
 
     def _quote(self, request: LoopRequest) -> Quote:
         planned = self._plan(request)
+        first_sound_s, rate = self.pace or (None, None)
         quote = Quote(
             quote_id=f"quo_{len(self._quotes) + 1}",
             tokens=planned.tokens,
@@ -213,6 +216,8 @@ class FakeGateway:
             bits=planned.bits,
             price_book=f"{self._prices.name}-{self._prices.version}",
             request=planned.request,
+            first_sound_s=first_sound_s,
+            rate=rate,
         )
         self._quotes[quote.quote_id] = _OpenQuote(quote, request)
         return quote
