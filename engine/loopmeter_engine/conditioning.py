@@ -141,6 +141,13 @@ def partial_rolls(features: Tensor) -> Tensor:
     return torch.cat([now, (ringing - now).clamp(min=0)], -1)
 
 
+def drum_onsets(features: Tensor, drums: Sequence[str]) -> Tensor:
+    """Features (B, T, FRAME_CHANNELS) -> (B, SLOTS T): how loud the loudest of ``drums`` is hit in each slot."""
+    rows = len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)
+    fine = features[..., 2 * _NOTE_ROWS : 2 * _NOTE_ROWS + SLOTS * rows].reshape(features.shape[0], -1, rows)
+    return fine[..., [len(TONAL_LAYERS) + DRUMS.index(drum) for drum in drums]].amax(-1)
+
+
 def sounding_pitches(rolls: Tensor) -> Tensor:
     """``partial_rolls`` (B, T, PARTIAL_CHANNELS) -> (B, T, PITCHES) bool: the pitches that sound, of any layer."""
     now = rolls[..., :_NOTE_ROWS].reshape(*rolls.shape[:-1], len(TONAL_LAYERS), PITCHES) > 0
