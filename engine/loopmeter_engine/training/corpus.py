@@ -3,7 +3,10 @@
 A clip is the events of a score, captions of it, and its stems as 16 bit samples. Mixing happens per batch, with a
 random choice of layers, so that one rendering serves as many loops. New shards may appear while training runs.
 
-    python -m loopmeter_engine.training.corpus DIR --minutes 6 --processes 16 --first-seed 1000
+    python -m loopmeter_engine.training.corpus DIR --minutes 6 --processes 16 --first-seed 1000 --bundle .cache/bundle
+
+With a bundle (``make_bundle.py``) recorded instruments play some of the stems. Seeds below ``HELDOUT_SEEDS`` are for
+testing: they get those patches and one-shots that all others never do.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from loopmeter_engine.planner.variety import training_score
 from loopmeter_engine.text.captions import caption
 from loopmeter_engine.text.encoder import TextEncoder
+from loopmeter_engine.training.synth.bundle import Bundle, BundleUnusable
 from loopmeter_engine.training.synth.render import render_stems
 
 HELDOUT_SEEDS = 1000  # Seeds below this are never trained on.
@@ -34,12 +38,15 @@ DRUMS_ALONE = 0.2  # Drums lose most in a mix, and are asked for most on their o
 _CAPTIONS = 4  # Wordings kept per clip.
 
 
-def render_worker(folder: Path, first_seed: int, stride: int, deadline: float, clips_max: int) -> None:
+def render_worker(
+    folder: Path, first_seed: int, stride: int, deadline: float, clips_max: int, bundle_folder: Path | None = None
+) -> None:
     """Render every ``stride``-th seed into shards until ``deadline`` (``time.time()`` clock) or ``clips_max``.
 
     A shard is an array file (samples and events of its clips) and, written last, an index with captions.
     """
     torch.set_num_threads(1)
+    bundle = None if bundle_folder is None else Bundle(bundle_folder)
     seed = first_seed
     while time.time() < deadline and seed < first_seed + stride * clips_max:
         clips: list[dict[str, object]] = []
@@ -47,7 +54,7 @@ def render_worker(folder: Path, first_seed: int, stride: int, deadline: float, c
         name = f"shard-{seed:08d}"
         for number in range(SHARD_CLIPS):
             score = training_score(seed)
-            stems = render_stems(score, seed)
+            stems = render_stems(score, seed, bundle, held_out=seed < HELDOUT_SEEDS)
             layers = [layer for layer in LAYERS if layer in stems]
             pcm = np.stack([stems[layer] for layer in layers])
             arrays[f"{number}_stems"] = (pcm * 32767).clip(-32768, 32767).astype(np.int16)
@@ -206,13 +213,20 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--clips", type=int, default=100_000, help="stop after about so many")
     parser.add_argument("--first-seed", type=int, default=HELDOUT_SEEDS)
+    parser.add_argument("--bundle", type=Path, help="recorded instruments to play some of the stems")
     args = parser.parse_args()
+    if args.bundle is not None:
+        try:
+            Bundle(args.bundle)
+        except BundleUnusable as error:
+            parser.error(str(error))
     args.folder.mkdir(parents=True, exist_ok=True)
     deadline, clips_each = time.time() + 60 * args.minutes, args.clips // args.processes
     context = multiprocessing.get_context("spawn")
     workers = [
         context.Process(
-            target=render_worker, args=(args.folder, args.first_seed + n, args.processes, deadline, clips_each)
+            target=render_worker,
+            args=(args.folder, args.first_seed + n, args.processes, deadline, clips_each, args.bundle),
         )
         for n in range(args.processes)
     ]

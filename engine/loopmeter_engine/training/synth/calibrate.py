@@ -13,6 +13,7 @@ from loopmeter_engine.score import FAMILIES, FxEvent, Hit, Note, Score, Timbre
 from loopmeter_engine.training.synth.levels import FAMILY_LOUDNESS
 from loopmeter_engine.training.synth.oscillators import SAMPLE_RATE_HZ, Floats
 from loopmeter_engine.training.synth.render import play_layer
+from loopmeter_engine.training.synth.sampled import Choice
 
 _CHORD = (57, 60, 64, 67)
 
@@ -49,14 +50,19 @@ def reference(layer: Layer, family: str) -> Score:
     return Score(110.0, 4, 2, 9, "minor", "pop", "warm", 0.0, (), tuple(notes), tuple(hits), fx, {layer: timbre})
 
 
+def loudness_of(score: Score, layer: Layer, choice: Choice | None = None) -> float:
+    """Loudness in dB of a layer as it is before gain and effects, at medium width."""
+    dry = play_layer(score, layer, 0, choice)
+    return loudness(np.stack((dry[0] + 0.64 * dry[1], dry[0] - 0.64 * dry[1])))
+
+
 def gains() -> dict[tuple[Layer, str], float]:
     """For each family the factor that brings its reference phrase to ``FAMILY_LOUDNESS``."""
     table: dict[tuple[Layer, str], float] = {}
     for layer, families in FAMILIES.items():
         for family in families:
-            dry = play_layer(reference(layer, family), layer, 0)
-            left_right = np.stack((dry[0] + 0.64 * dry[1], dry[0] - 0.64 * dry[1]))
-            table[layer, family] = round(10.0 ** ((FAMILY_LOUDNESS[layer] - loudness(left_right)) / 20.0), 4)
+            level = loudness_of(reference(layer, family), layer)
+            table[layer, family] = round(10.0 ** ((FAMILY_LOUDNESS[layer] - level) / 20.0), 4)
     return table
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.signal
 
 from loopmeter_engine.score import Hit, Timbre
 from loopmeter_engine.training.synth.drum_kits import KITS
-from loopmeter_engine.training.synth.drum_voices import Strike
-from loopmeter_engine.training.synth.effects import low_pass, place
+from loopmeter_engine.training.synth.drum_voices import Strike, Voice
+from loopmeter_engine.training.synth.effects import low_pass, place, tilt
 from loopmeter_engine.training.synth.envelopes import fade_out, frames_of, geometric, linear, rise
 from loopmeter_engine.training.synth.oscillators import SAMPLE_RATE_HZ, Floats
 
@@ -26,13 +26,21 @@ _PANS = {
 }  # fmt: skip
 
 
-def play(hits: Sequence[Hit], timbre: Timbre, frames: int, beat_s: float, rng: np.random.Generator) -> Floats:
-    """The hits on a loop of ``frames``, (2, frames) mid and side, dry."""
+def play(
+    hits: Sequence[Hit],
+    timbre: Timbre,
+    frames: int,
+    beat_s: float,
+    rng: np.random.Generator,
+    voices: Mapping[str, Voice] | None = None,
+) -> Floats:
+    """The hits on a loop of ``frames``, (2, frames) mid and side, dry. ``voices`` stand in for those of the family."""
+    kit = {**KITS[timbre.family], **(voices or {})}
     loop = np.zeros((2, frames), np.float32)
     starts = [round(hit.onset_beats * beat_s * SAMPLE_RATE_HZ) % frames for hit in hits]
     chokes = sorted(start for hit, start in zip(hits, starts, strict=True) if hit.drum in ("closed_hat", "open_hat"))
     seeds = dict(zip(sorted(_LEVELS), rng.spawn(len(_LEVELS)), strict=True))
-    struck = {drum: _strike(drum, timbre, seeds[drum]) for drum in {hit.drum for hit in hits}}
+    struck = {drum: _strike(kit[drum], drum, timbre, seeds[drum]) for drum in {hit.drum for hit in hits}}
     for hit, start in zip(hits, starts, strict=True):
         soft, hard = struck[hit.drum]
         sound = hit.velocity * hard + (1.0 - hit.velocity) * soft
@@ -46,11 +54,11 @@ def play(hits: Sequence[Hit], timbre: Timbre, frames: int, beat_s: float, rng: n
     return loop
 
 
-def _strike(drum: str, timbre: Timbre, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _strike(voice: Voice, drum: str, timbre: Timbre, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """A drum struck softly (duller) and hard, of peak near 1 at medium brightness."""
     strike = Strike(geometric(timbre.length, 0.4, 2.2), timbre.brightness, rng)
-    hard = KITS[timbre.family][drum].hit(strike)
-    hard = _tilt(hard / _size(hard), linear(timbre.brightness, -9.0, 6.0))
+    hard = voice.hit(strike)
+    hard = tilt(hard / _size(hard), linear(timbre.brightness, -9.0, 6.0))
     attack = min(frames_of(geometric(timbre.softness, 0.0002, 0.012)), len(hard))
     hard[:attack] *= rise(attack)
     corner = 900.0 if drum in ("kick", "tom_low", "tom_high", "perc") else 4500.0
@@ -64,16 +72,6 @@ def _size(sound: Floats) -> np.float32:
     steps = sound[: len(sound) // step * step].reshape(-1, step)
     loudest = np.sqrt(np.max(np.mean(steps * steps, axis=1)))
     return np.float32(min(np.max(np.abs(sound)), 3.0 * loudest))
-
-
-def _tilt(sound: Floats, gain_db: float, corner_hz: float = 3000.0) -> Floats:
-    """A first-order shelf: everything well above ``corner_hz`` changed by ``gain_db``."""
-    gain = 10.0 ** (gain_db / 20.0)
-    k = np.tan(np.pi * corner_hz / SAMPLE_RATE_HZ)
-    root = np.sqrt(gain)
-    b = np.array([root * k + gain, root * k - gain])
-    a = np.array([root * k + 1.0, root * k - 1.0])
-    return np.asarray(scipy.signal.lfilter(b / a[0], a / a[0], sound), np.float32)
 
 
 def _until_choked(start: int, chokes: list[int], frames: int) -> int:

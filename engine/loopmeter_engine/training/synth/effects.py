@@ -54,6 +54,16 @@ def saturate(sound: Floats, drive: float) -> Floats:
     return out
 
 
+def tilt(sound: Floats, gain_db: float, corner_hz: float = 3000.0) -> Floats:
+    """A first-order shelf over (..., frames): everything well above ``corner_hz`` changed by ``gain_db``."""
+    gain = 10.0 ** (gain_db / 20.0)
+    k = np.tan(np.pi * corner_hz / SAMPLE_RATE_HZ)
+    root = np.sqrt(gain)
+    b = np.array([root * k + gain, root * k - gain])
+    a = np.array([root * k + 1.0, root * k - 1.0])
+    return np.asarray(scipy.signal.lfilter(b / a[0], a / a[0], sound), np.float32)
+
+
 def circular_filter(sound: Floats, sections: NDArray[np.float64], warm_s: float = 0.15) -> Floats:
     """A causal filter run around the loop: warmed up on the end before it meets the start."""
     warm = min(frames_of(warm_s), sound.shape[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,13 +12,25 @@ from loopmeter_engine.training.synth.envelopes import decay, fade_out, frames_of
 from loopmeter_engine.training.synth.oscillators import SAMPLE_RATE_HZ, Floats, band, coloured_noise
 
 
-def play(events: Sequence[FxEvent], timbre: Timbre, frames: int, beat_s: float, rng: np.random.Generator) -> Floats:
-    """The events on a loop of ``frames``, (2, frames) mid and side, dry."""
+def play(
+    events: Sequence[FxEvent],
+    timbre: Timbre,
+    frames: int,
+    beat_s: float,
+    rng: np.random.Generator,
+    recorded: Mapping[str, Callable[[int], Floats]] | None = None,
+) -> Floats:
+    """The events on a loop of ``frames``, (2, frames) mid and side, dry.
+
+    ``recorded``: by kind, what makes so many frames of it instead of the synthesiser.
+    """
     loop = np.zeros((2, frames), np.float32)
     for event in events:
         start = round(event.onset_beats * beat_s * SAMPLE_RATE_HZ)
         span = max(frames_of(0.05), frames_of(event.duration_beats * beat_s))
-        if event.kind == "vinyl":
+        if recorded and event.kind in recorded:
+            sound = recorded[event.kind](min(span, frames))
+        elif event.kind == "vinyl":
             loop_long = span >= frames - 1
             sound = _vinyl(min(span, frames), timbre, rng)
             if not loop_long:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from loopmeter import LAYERS, Layer
 from loopmeter_engine.score import Score, Timbre
 from loopmeter_engine.training.synth import bass, drums, fx, keys, leads, pads
+from loopmeter_engine.training.synth.bundle import Bundle
 from loopmeter_engine.training.synth.effects import (
     Room,
     circular_filter,
@@ -24,6 +25,7 @@ from loopmeter_engine.training.synth.effects import (
 from loopmeter_engine.training.synth.instrument import Instrument, play
 from loopmeter_engine.training.synth.levels import FAMILY_GAIN, LAYER_GAIN
 from loopmeter_engine.training.synth.oscillators import SAMPLE_RATE_HZ, Floats
+from loopmeter_engine.training.synth.sampled import Choice, choose
 
 PEAK_MAX = 0.98
 INSTRUMENTS: dict[Layer, dict[str, Instrument]] = {
@@ -37,12 +39,19 @@ _PUMP_LAYERS: dict[Layer, float] = {"bass": 0.8, "chords": 0.7, "pad": 1.0}
 _PUMP_GENRES = {"house": 0.5, "techno": 0.5, "trance": 0.65, "disco": 0.2, "synthwave": 0.4}
 
 
-def render_stems(score: Score, seed: int) -> dict[Layer, NDArray[np.float32]]:
+def render_stems(
+    score: Score, seed: int, bundle: Bundle | None = None, *, held_out: bool = False
+) -> dict[Layer, NDArray[np.float32]]:
     """One stem per layer of the score, (2, score.frames(44100)) float32; their sum stays within +-``PEAK_MAX``.
 
-    Notes, hits and tails that pass the end go on at the start. Same arguments, same bytes (on the same machine).
+    Notes, hits and tails that pass the end go on at the start. Same arguments, same bytes (on the same machine). With
+    a ``bundle`` some stems are played by its recordings: those of training, or with ``held_out`` those of testing.
     """
-    stems = {layer: _stem(score, layer, seed) for layer in score.layers}
+    stems = {}
+    for layer in score.layers:
+        family = score.timbres[layer].family
+        choice = choose(bundle, layer, family, seed, held_out=held_out) if bundle else None
+        stems[layer] = _stem(score, layer, seed, choice)
     if stems:
         peak = float(np.max(np.abs(sum(stems.values()))))
         if peak > PEAK_MAX:
@@ -50,13 +59,14 @@ def render_stems(score: Score, seed: int) -> dict[Layer, NDArray[np.float32]]:
     return stems
 
 
-def _stem(score: Score, layer: Layer, seed: int) -> Floats:
+def _stem(score: Score, layer: Layer, seed: int, choice: Choice | None) -> Floats:
     timbre = score.timbres[layer]
-    dry = play_layer(score, layer, seed)
+    dry = play_layer(score, layer, seed, choice)
     if layer == "bass":
         dry[1] = circular_filter(dry[1], high_pass(180.0))
     dry[1] *= np.float32(1.6 * timbre.width)
-    dry *= np.float32(FAMILY_GAIN[layer, timbre.family])
+    chosen = None if choice is None else choice.gain
+    dry *= np.float32(FAMILY_GAIN[layer, timbre.family] if chosen is None else chosen)
     left_right = saturate(to_left_right(dry), timbre.drive)
     if timbre.space > 0.0:
         mid = (left_right[0] + left_right[1]) * np.float32(0.5)
@@ -66,18 +76,20 @@ def _stem(score: Score, layer: Layer, seed: int) -> Floats:
     return left_right * np.float32(LAYER_GAIN[layer] * 10.0 ** (18.0 * (timbre.level - 1.0) / 20.0))
 
 
-def play_layer(score: Score, layer: Layer, seed: int) -> Floats:
+def play_layer(score: Score, layer: Layer, seed: int, choice: Choice | None = None) -> Floats:
     """The dry notes of a layer, (2, frames) as mid and side, before width, gain and effects."""
     timbre = score.timbres[layer]
     frames = score.frames(SAMPLE_RATE_HZ)
     beat_s = 60.0 / score.tempo_bpm
     rng = np.random.default_rng([seed, LAYERS.index(layer)])
     if layer == "drums":
-        return drums.play(score.hits, timbre, frames, beat_s, rng)
+        return drums.play(score.hits, timbre, frames, beat_s, rng, choice.voices if choice else None)
     if layer == "fx":
-        return fx.play(score.fx, timbre, frames, beat_s, rng)
+        return fx.play(score.fx, timbre, frames, beat_s, rng, choice.recorded(timbre.brightness) if choice else None)
     notes = [note for note in score.notes if note.layer == layer]
-    return play(INSTRUMENTS[layer][timbre.family], notes, timbre, frames, beat_s, rng)
+    synthesiser = INSTRUMENTS[layer][timbre.family]
+    instrument = choice.instrument(synthesiser) if choice else synthesiser
+    return play(instrument, notes, timbre, frames, beat_s, rng)
 
 
 def _space(mid: Floats, layer: Layer, timbre: Timbre, score: Score) -> Floats:
