@@ -4,7 +4,7 @@
     python -m loopmeter_engine.training.make_bundle .cache/bundle --one-shots supersonic-scsynth-samples-0.84.2.tgz
 
 The bundle is made from MIT and CC0 sources only (``bundle_sources.py``), is kept out of the repository and stays under
-60 MB. Making it needs soundfile; using it needs numpy alone. What sounds is kept: the programmes listed, one velocity
+40 MB. Making it needs soundfile; using it needs numpy alone. What sounds is kept: the programmes listed, one velocity
 of each (our own velocity does the rest), one channel, the keys that our layers play, four seconds at most.
 
 Reading order: ``Making``, ``pick_zones``, ``main``.
@@ -30,14 +30,14 @@ from loopmeter import Layer
 from loopmeter_engine.planner.accompany import RANGES
 from loopmeter_engine.planner.general_midi import PITCH_OF_DRUM
 from loopmeter_engine.training.bundle_sources import CONTENTS, FLUID, SONIC_PI, Contents, Source
-from loopmeter_engine.training.synth.bundle import VERSION, Bundle
+from loopmeter_engine.training.synth.bundle import VERSION, Bundle, pack
 from loopmeter_engine.training.synth.calibrate import loudness_of, reference
 from loopmeter_engine.training.synth.levels import FAMILY_LOUDNESS
 from loopmeter_engine.training.synth.sampled import Choice, of_kit
 from loopmeter_engine.training.synth.soundfont import Envelope, SoundFont, Zone
 
 Pcm = NDArray[np.int16]
-SIZE_MAX_BYTES = 60_000_000
+SIZE_MAX_BYTES = 40_000_000
 FLUID_PATH = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 ONE_SHOTS_PATH = Path("/usr/share/sonic-pi/samples")
 _VELOCITY = 100
@@ -75,7 +75,8 @@ class Making:
     def write(self, folder: Path) -> int:
         """Both files; gives their size in bytes."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(folder / "samples.npz", **{str(n): pcm for n, pcm in enumerate(self.pcm)})  # type: ignore[arg-type]  # savez takes any names.
+        packed = {str(number): pack(pcm) for number, pcm in enumerate(self.pcm)}
+        np.savez_compressed(folder / "samples.npz", **packed)  # type: ignore[arg-type]  # savez takes any names.
         (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=1))
         return sum(path.stat().st_size for path in folder.iterdir())
 
