@@ -11,13 +11,12 @@ Gradients meet at the decoder's output, each scaled to a share of the distance's
 Défossez et al. 2022, without its averages, so that there is no state): no weight has to be found by trial, and the
 decoder is run backwards once.
 
-Reading order: ``Views``, ``SpectrumCritic``, ``band_distance``, ``Adversary``.
+Reading order: ``views``, ``SpectrumCritic``, ``BandDistance``, ``Adversary``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +34,8 @@ from loopmeter_engine.model.autoencoder import (
 
 CRITIC_RATE = 3e-4
 RAMP_STEPS = 150  # A critic that knows nothing yet pushes nowhere: its say grows from nothing over so many steps.
-SHARES = {"bands": 1.0, "fooled": 0.5, "matched": 1.0}  # Norms of gradients, over that of the plain distance.
+# Norms of gradients, over that of the plain distance.
+BANDS_SHARE, FOOLED_SHARE, MATCHED_SHARE = 1.0, 0.5, 1.0
 _TONE_BINS = 192  # 4.1 kHz of the long window.
 _BANDS, _LOW_HZ, _HIGH_HZ = 48, 40.0, 16_000.0
 _SPANS = (1, 4, 16)  # Spectral frames whose energy is summed: 12, 46 and 186 ms.
@@ -152,11 +152,18 @@ def _mel(hz: float) -> float:
     return 2595 * math.log10(1 + hz / 700)
 
 
+def share_of(loss: Tensor, made: Tensor, share: float) -> Tensor:
+    """The gradient of ``loss`` by ``made``, scaled to a norm of ``share``."""
+    (found,) = torch.autograd.grad(loss, made, retain_graph=True)
+    scaled: Tensor = found * (share / (found.norm() + 1e-12))
+    return scaled
+
+
 class Adversary:
     """The critics, their optimiser, and what they say to the decoder. ``parts`` belong into a checkpoint."""
 
     def __init__(self, device: torch.device) -> None:
-        self.critics, self.distance = Critics().to(device), BandDistance().to(device)
+        self.critics = Critics().to(device)
         self.optimiser = torch.optim.AdamW(self.critics.parameters(), CRITIC_RATE, (0.8, 0.95), weight_decay=0.0)
 
     @property
@@ -172,23 +179,16 @@ class Adversary:
         with torch.autocast(made.device.type, torch.bfloat16):
             of_real, of_made = self.critics(real), self.critics(leaf)
         own = hinge(of_real, of_made)
-        losses = {
-            "bands": self.distance(leaf, real), "fooled": fooled(of_made), "matched": matched(of_real, of_made)
-        }  # fmt: skip
-        told = torch.zeros_like(leaf)
-        for name, loss in losses.items():
-            (found,) = torch.autograd.grad(loss, leaf, retain_graph=True)
-            ramp = 1.0 if name == "bands" else min(1.0, step / RAMP_STEPS)
-            told += found * (ramp * SHARES[name] / (found.norm() + 1e-12))
+        losses = {"fooled": fooled(of_made), "matched": matched(of_real, of_made)}
+        ramp = min(1.0, step / RAMP_STEPS)
+        told = share_of(losses["fooled"], leaf, ramp * FOOLED_SHARE)
+        told = told + share_of(losses["matched"], leaf, ramp * MATCHED_SHARE)
         self._learn(own)
         return told, {"critic": own.detach(), **{name: loss.detach() for name, loss in losses.items()}}
 
     def _learn(self, loss: Tensor) -> None:
-        weights = list(self._weights())
+        weights = list(self.critics.parameters())
         for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
             weight.grad = gradient
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         self.optimiser.step()
-
-    def _weights(self) -> Iterator[nn.Parameter]:
-        return self.critics.parameters()

@@ -35,7 +35,7 @@ from loopmeter_engine.model.autoencoder import (
 )
 from loopmeter_engine.training import low_rank
 from loopmeter_engine.training.corpus import Batch, Corpus
-from loopmeter_engine.training.critic import Adversary
+from loopmeter_engine.training.critic import BANDS_SHARE, Adversary, BandDistance, share_of
 from loopmeter_engine.training.run import Average, Budget, Log, learning_rate, load_checkpoint, save_checkpoint
 
 MARGIN = 6  # Latent frames on each side that the encoder may look into.
@@ -101,7 +101,15 @@ class Training:
     """What learns, and one step of it. ``parts`` decide the next step and belong into a checkpoint."""
 
     def __init__(
-        self, model: Autoencoder, rate: float, *, decoder_only: bool, adversarial: bool, unscored: float, rank: int
+        self,
+        model: Autoencoder,
+        rate: float,
+        *,
+        decoder_only: bool = False,
+        bands: bool = False,
+        adversarial: bool = False,
+        unscored: float = DROP_SCORE,
+        rank: int = 0,
     ) -> None:
         self.model, self.learn_scale, self.unscored = model, not decoder_only, unscored
         if decoder_only:
@@ -116,6 +124,7 @@ class Training:
             groups.append({"params": table, "scale": TABLE_RATE, "weight_decay": 0.0})
         self.optimiser = torch.optim.AdamW(groups, rate, (0.9, 0.95), weight_decay=0.01)
         self.average = Average(model, 0.998)
+        self.bands = BandDistance().to(device) if bands or adversarial else None
         self.adversary = Adversary(device) if adversarial else None
         self.parts: dict[str, Any] = {"model": model, "optimiser": self.optimiser, "average": self.average}
         if self.adversary:
@@ -136,13 +145,17 @@ class Training:
         loss = ((error.abs() + 2 * error.square()) * weights).mean()
         losses = {"loss": loss, "absolute": error.abs().mean(), "tonal": error[..., 4:140].abs().mean()}
         self.optimiser.zero_grad()
-        if self.adversary is None:
+        if self.bands is None:
             loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it.
         else:
             (plain,) = torch.autograd.grad(loss, out, retain_graph=True)
-            told, said = self.adversary.gradient(out, wanted, step)
+            leaf = out.detach().requires_grad_()
+            losses["bands"] = self.bands(leaf, wanted)
+            told = share_of(losses["bands"], leaf, BANDS_SHARE)
+            if self.adversary is not None:
+                more, said = self.adversary.gradient(out, wanted, step)
+                told, losses = told + more, losses | said
             out.backward(plain + plain.norm() * told)  # type: ignore[no-untyped-call]  # The same.
-            losses |= said
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self.average.update(self.model)
@@ -178,7 +191,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--clips", type=int, default=100_000, help="how many clips to keep on the device")
     parser.add_argument("--decoder-only", action="store_true", help="keep the encoder, and so the latents")
-    parser.add_argument("--adversarial", action="store_true", help="have critics of the spectra sharpen the decoder")
+    parser.add_argument("--bands", action="store_true", help="add the distance of energies in bands")
+    parser.add_argument("--adversarial", action="store_true", help="have critics sharpen the decoder; includes --bands")
     parser.add_argument("--unscored", type=float, default=DROP_SCORE, help="share of crops decoded without their notes")
     parser.add_argument("--rank", type=int, default=0, help="learn low-rank differences of the decoder alone")
     parser.add_argument("--start", type=Path, help="a finished checkpoint to take the weights from")
@@ -194,8 +208,15 @@ def main() -> None:
     model = Autoencoder().to(device)
     if args.start:
         load_start(model, args.start)
-    options = {"decoder_only": args.decoder_only, "adversarial": args.adversarial}
-    training = Training(model, args.rate, unscored=args.unscored, rank=args.rank, **options)
+    training = Training(
+        model,
+        args.rate,
+        decoder_only=args.decoder_only,
+        bands=args.bands,
+        adversarial=args.adversarial,
+        unscored=args.unscored,
+        rank=args.rank,
+    )
     path = args.out / "autoencoder.resume.pt"
     step, spent_s = load_checkpoint(path, training.parts, corpus.rng, device) if path.exists() else (0, 0.0)
     budget, log, saved = Budget(args.minutes, spent_s), Log(args.log_every), spent_s
