@@ -79,7 +79,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 # The tests talk to real peers: program and Debian package of each. All of them together take about 600 MB on disk;
 # what is there already is not installed again, and the tests of a program that is absent are skipped.
 PEERS := oscsend:liblo-tools pd:puredata-core sclang:supercollider-language chuck:chuck godot3-server:godot3-server \
-  mcs:mono-mcs mono:mono-runtime ardour7-new_session:ardour jackd:jackd2 hydrogen:hydrogen lua5.3:lua5.3 node:nodejs Xvfb:xvfb
+  mcs:mono-mcs mono:mono-runtime ardour7-new_session:ardour jackd:jackd2 hydrogen:hydrogen lua5.3:lua5.3 node:nodejs Xvfb:xvfb \
+  fluidsynth:fluidsynth
 system-packages:
 	@missing=; for peer in $(PEERS); do command -v "$${peer%%:*}" >/dev/null || missing="$$missing $${peer##*:}"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \

@@ -44,6 +44,8 @@ _VELOCITY = 100
 _LONGEST_S = 4.0
 _ONE_SHOT_S = 3.0
 _ONE_SHOT_RATE_HZ = 44_100
+_EFFECT_RMS = {"impact": 0.35, "sweep": 0.2, "vinyl": 0.03}  # Of the loudest quarter of a second.
+_JOIN_FRAMES = 4410
 _KEYS_BEYOND = 6  # Beyond what a layer usually plays, a key's neighbour stands in.
 _KIT_DRAWS = 9  # Of a kit's alternatives, to find how loud it is.
 _PLAIN = dataclasses.asdict(Envelope())
@@ -114,23 +116,35 @@ def region(making: Making, font: SoundFont, zone: Zone) -> dict[str, Any]:
     return {"sample": number, "envelope": dataclasses.asdict(zone.envelope), **values}
 
 
-def one_shot(making: Making, name: str, data: bytes) -> dict[str, Any]:
-    """A recorded file as a region of one key."""
-
-    def read() -> Pcm:
-        pcm, rate_hz = soundfile.read(io.BytesIO(data), always_2d=True)
-        mono = pcm.mean(1) if pcm.shape[1] > 1 else pcm[:, 0]
-        if rate_hz != _ONE_SHOT_RATE_HZ:
-            mono = scipy.signal.resample_poly(mono, _ONE_SHOT_RATE_HZ, rate_hz)
-        mono = mono[: round(_ONE_SHOT_S * _ONE_SHOT_RATE_HZ)]
-        mono[-441:] *= np.linspace(1.0, 0.0, 441)[-len(mono) :]
-        return np.asarray((mono / max(np.abs(mono).max(), 1e-9) * 32_000).round(), np.int16)
-
-    number = making.keep(SONIC_PI, name, _ONE_SHOT_RATE_HZ, None, read)
+def one_shot(making: Making, name: str, data: bytes, kind: str) -> dict[str, Any]:
+    """A recorded file as a region of one key. Effects are as loud as the synthesiser's; a hiss goes round."""
+    pcm = _mono(data)
+    loop = None
+    if kind == "vinyl":
+        fade = np.linspace(0.0, 1.0, _JOIN_FRAMES)
+        pcm[:_JOIN_FRAMES] = pcm[:_JOIN_FRAMES] * fade**0.5 + pcm[-_JOIN_FRAMES:] * (1 - fade) ** 0.5
+        pcm = pcm[:-_JOIN_FRAMES]
+        loop = (0, len(pcm))
+    window = min(len(pcm), _ONE_SHOT_RATE_HZ // 4)
+    power = np.convolve(pcm**2, np.full(window, 1 / window), "valid").max()
+    gain = _EFFECT_RMS[kind] / float(np.sqrt(power)) if kind in _EFFECT_RMS else 1.0
+    whole = (pcm * 32_000).round().astype(np.int16)
     return {
-        "sample": number, "keys": (60, 60), "root": 60, "tuning": 0.0, "scale": 1.0, "gain": 1.0, "pan": 0.0,
-        "envelope": _PLAIN, "cutoff_hz": 20_000.0, "resonance_db": 0.0,
+        "sample": making.keep(SONIC_PI, name, _ONE_SHOT_RATE_HZ, loop, lambda: whole), "keys": (60, 60), "root": 60,
+        "tuning": 0.0, "scale": 1.0, "gain": gain, "pan": 0.0, "envelope": _PLAIN, "cutoff_hz": 20_000.0,
+        "resonance_db": 0.0,
     }  # fmt: skip
+
+
+def _mono(data: bytes) -> NDArray[np.float64]:
+    """A sound file at 44.1 kHz, three seconds at most, with a peak of 1 and a soft end."""
+    pcm, rate_hz = soundfile.read(io.BytesIO(data), always_2d=True)
+    mono: NDArray[np.float64] = pcm.mean(1)
+    if rate_hz != _ONE_SHOT_RATE_HZ:
+        mono = scipy.signal.resample_poly(mono, _ONE_SHOT_RATE_HZ, rate_hz)
+    mono = mono[: round(_ONE_SHOT_S * _ONE_SHOT_RATE_HZ)]
+    mono[-441:] *= np.linspace(1.0, 0.0, 441)[-len(mono) :]
+    return mono / max(float(np.abs(mono).max()), 1e-9)
 
 
 def add_patches(making: Making, font: SoundFont, contents: Contents = CONTENTS) -> None:
@@ -167,7 +181,7 @@ def _add_one_shots(
     making: Making, layer: Layer, family: str, names: dict[str, str], files: dict[str, bytes], held_out: bool
 ) -> None:
     alternatives = {
-        kind: [[one_shot(making, name, files[name])] for name in listed.split() if name in files]
+        kind: [[one_shot(making, name, files[name], kind)] for name in listed.split() if name in files]
         for kind, listed in names.items()
     }
     found = {kind: alternative for kind, alternative in alternatives.items() if alternative}

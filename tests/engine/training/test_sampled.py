@@ -188,6 +188,14 @@ def test_a_recorded_effect_fits_its_span(bundle: Bundle) -> None:
     stem(bundle, "fx", "texture")
 
 
+def test_a_recorded_hiss_goes_round_without_a_gap(bundle: Bundle) -> None:
+    (kit,) = bundle.kits["fx", "texture", True]
+    (regions,) = kit.alternatives["vinyl"]
+    long = effect(regions[0], 3 * SAMPLE_RATE_HZ, 0.5)[0]
+    rounds = [float(np.sqrt(np.mean(part**2))) for part in np.array_split(long[: 2 * SAMPLE_RATE_HZ], 4)]
+    assert min(rounds) > 0.3 * max(rounds) > 1e-3, "half a second was recorded"
+
+
 def test_a_corpus_may_be_rendered_with_a_bundle(folder: Path, tmp_path: Path) -> None:
     """Seeds for testing, where recordings are the held-out ones."""
     for name, given in (("plain", None), ("recorded", folder)):
