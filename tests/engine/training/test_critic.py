@@ -160,6 +160,11 @@ def test_low_rank_differences_are_all_that_changes_in_matrices(corpus_folder: Pa
     assert torch.allclose(moved, differences["head.up"] @ differences["head.down"], atol=1e-6)
     assert torch.linalg.matrix_rank(moved, atol=1e-5) <= 2
 
+    old = Autoencoder(SMALL)
+    old.load_state_dict({name: before[name] for name in old.state_dict()})
+    low_rank.add(old.decoder, differences)
+    assert all(torch.allclose(value, after[name], atol=1e-6) for name, value in old.state_dict().items())
+
 
 def test_frames_around_low_hits_are_found_where_the_score_has_them() -> None:
     score = Score(
