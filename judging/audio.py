@@ -31,7 +31,7 @@ from loopmeter_engine.contract import LEASE_CHUNKS_MAX
 from loopmeter_engine.engine import LoopmeterEngine
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, Autoencoder
 from loopmeter_engine.training.synth import render_stems
-from loopmeter_engine.weights_io import WEIGHTS, load_autoencoder
+from loopmeter_engine.weights_io import DECODER_DIFFERENCE, STUDENT_DIFFERENCE, WEIGHTS, load_autoencoder
 
 CACHE = Path(".cache/judge")
 INDEX = CACHE / "index.json"
@@ -122,16 +122,15 @@ def _files(loop: Loop, versions: list[Version], weights: Path) -> dict[Version, 
 
 
 def _codec_parts(weights: Path) -> list[str]:
-    return [_source_of("conditioning.py"), _digest_of(weights / "autoencoder.safetensors"), _sources("model")]
+    networks = [_digest_of(weights / name) for name in ("autoencoder.safetensors", DECODER_DIFFERENCE)]
+    return [_source_of("conditioning.py"), *networks, _sources("model")]
 
 
 def engine_parts(weights: Path) -> list[str]:
     """All that decides how the engine sounds, as texts and digests."""
     names = ("engine.py", "sampling.py", "blocks.py", "streaming.py", "conditioning.py", "phase.py", "attacks.py")
-    networks = [
-        path for path in (weights / "transformer.safetensors", weights / "student.safetensors") if path.exists()
-    ]
-    return [*_codec_parts(weights), *map(_digest_of, networks), *(_source_of(name) for name in names)]
+    networks = [_digest_of(weights / name) for name in ("transformer.safetensors", STUDENT_DIFFERENCE)]
+    return [*_codec_parts(weights), *networks, *(_source_of(name) for name in names)]
 
 
 def _one_thread() -> None:

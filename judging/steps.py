@@ -34,7 +34,7 @@ from loopmeter_engine.engine import LoopmeterEngine
 from loopmeter_engine.model.flow import passes
 from loopmeter_engine.sampling import Sampling
 from loopmeter_engine.training.synth import render_stems
-from loopmeter_engine.weights_io import WEIGHTS
+from loopmeter_engine.weights_io import STUDENT_DIFFERENCE, WEIGHTS
 
 Floats = NDArray[np.float64]
 LOOPS = ("drums-06", "drums-14", "drums-22", "drums-30", "tonal-04", "tonal-13", "tonal-15", "tonal-23")
@@ -58,7 +58,7 @@ def main() -> None:
 
 def settings_of(weights: Path) -> list[tuple[Solver | Literal["student"], int]]:
     """Every setting, as solver and steps; the student first, where there is one."""
-    students = [(STUDENT, 1)] if (weights / "student.safetensors").exists() else []
+    students = [(STUDENT, 1)] if (weights / STUDENT_DIFFERENCE).exists() else []
     return [*students, *((solver, steps) for solver, counts in STEPS.items() for steps in counts)]
 
 

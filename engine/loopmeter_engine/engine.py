@@ -55,7 +55,14 @@ from loopmeter_engine.stems import Mix, stem_scores, stem_seed
 from loopmeter_engine.streaming import Geometry, Renderer
 from loopmeter_engine.summary import summary_of
 from loopmeter_engine.text.understand import PromptReader
-from loopmeter_engine.weights_io import WEIGHTS, fingerprint, load_autoencoder, load_student, load_transformer
+from loopmeter_engine.weights_io import (
+    WEIGHTS,
+    fingerprint,
+    load_autoencoder,
+    load_student,
+    load_transformer,
+    weight_files,
+)
 
 DURATION_S_MAX = 300.0
 _CAPABILITIES = frozenset(
@@ -260,8 +267,8 @@ class LoopmeterEngine:
     @functools.cached_property
     def _student(self) -> Transformer | None:
         """The transformer distilled to one step; None where only the transformer was trained."""
-        path = self._weights / "student.safetensors"
-        return self._ready(load_student(path, self._weights / "transformer.safetensors")) if path.exists() else None
+        student = load_student(self._weights / "transformer.safetensors")
+        return None if student is None else self._ready(student)
 
     def _sampling(self, request: LoopRequest) -> Sampling:
         return sampling_of(request, has_student=self._student is not None)
@@ -283,11 +290,10 @@ class LoopmeterEngine:
 
     @functools.cached_property
     def _fingerprint(self) -> str:
-        files = [self._weights / f"{name}.safetensors" for name in ("autoencoder", "transformer", "student")]
-        files = [path for path in files if path.name != "student.safetensors" or path.exists()]
         device = torch.cuda.get_device_name() if self._device.type == "cuda" else platform.machine()
         number_format = str(self._format).removeprefix("torch.")
-        return f"{fingerprint(files)} {number_format} numerics-{_NUMERICS} torch-{torch.__version__} {device}"
+        files = fingerprint(weight_files(self._weights))
+        return f"{files} {number_format} numerics-{_NUMERICS} torch-{torch.__version__} {device}"
 
     def _compose(self, request: LoopRequest) -> tuple[LoopRequest, Score]:
         """The request with nothing left open, and its score. Raises InvalidRequest."""

@@ -1,9 +1,11 @@
 """Weights on disk: safetensors, matrices as int8 with one scale per row, and the configuration beside them.
 
     python -m loopmeter_engine.weights_io transformer OUT/transformer.pt weights/transformer.safetensors
-    python -m loopmeter_engine.weights_io student OUT/student.pt weights/student.safetensors
+    python -m loopmeter_engine.weights_io difference OUT/student.pt weights/student_difference.safetensors
 
-The student is the transformer with low-rank changes, of which the file holds nothing but these, in half precision.
+What was trained on top of such a file lies beside it as a low-rank difference in half precision: the decoder's, which
+``load_autoencoder`` adds, and the student's, which makes a second transformer.
+
 Loading is strict: names, shapes and configuration must be those of the code, or nothing is loaded.
 """
 
@@ -22,10 +24,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from loopmeter_engine.model.autoencoder import Autoencoder, AutoencoderConfig
-from loopmeter_engine.model.low_rank import apply_changes
+from loopmeter_engine.model.low_rank import add
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
 
 WEIGHTS = Path(__file__).parent / "weights"
+DECODER_DIFFERENCE, STUDENT_DIFFERENCE = "decoder_difference.safetensors", "student_difference.safetensors"
 _M = TypeVar("_M", bound=nn.Module)
 _ROW_SCALE = ".row_scale"
 _QUANTISED_SIZE_MIN = 20_000  # Smaller tensors stay in half precision: they cost nothing and hurt most.
@@ -68,12 +71,21 @@ def save_weights(model: Autoencoder | Transformer, path: Path) -> None:
     save_file(quantise(dict(model.state_dict())), path, metadata)
 
 
+def save_difference(found: dict[str, Tensor], path: Path) -> None:
+    """What ``low_rank.settle`` gave."""
+    save_file({name: value.cpu().half().contiguous() for name, value in found.items()}, path, {"kind": "Difference"})
+
+
 def load_autoencoder(path: Path = WEIGHTS / "autoencoder.safetensors") -> Autoencoder:
-    """Raises WeightsUnusable."""
+    """With the difference of its decoder, if that lies beside it. Raises WeightsUnusable."""
     config = _config(path, "Autoencoder")
     for name in ("decoder_ahead_low", "decoder_ahead"):
         config[name] = tuple(config[name])  # type: ignore[arg-type]
-    return _filled(Autoencoder(AutoencoderConfig(**config)), path)  # type: ignore[arg-type]
+    model = _filled(Autoencoder(AutoencoderConfig(**config)), path)  # type: ignore[arg-type]
+    difference = path.with_name(DECODER_DIFFERENCE)
+    if difference.exists():
+        _add(model.decoder, difference)
+    return model
 
 
 def load_transformer(path: Path = WEIGHTS / "transformer.safetensors") -> Transformer:
@@ -81,22 +93,21 @@ def load_transformer(path: Path = WEIGHTS / "transformer.safetensors") -> Transf
     return _filled(Transformer(TransformerConfig(**_config(path, "Transformer"))), path)  # type: ignore[arg-type]
 
 
-def save_student(found: dict[str, Tensor], path: Path) -> None:
-    """``changes`` of an adapted transformer (``model/low_rank.py``)."""
-    save_file({name: value.cpu().half().contiguous() for name, value in found.items()}, path, {"kind": "Student"})
+def load_student(path: Path = WEIGHTS / "transformer.safetensors") -> Transformer | None:
+    """The transformer at ``path`` distilled, if the difference lies beside it. Raises WeightsUnusable."""
+    difference = path.with_name(STUDENT_DIFFERENCE)
+    if not difference.exists():
+        return None
+    model = load_transformer(path)
+    _add(model, difference)
+    return model
 
 
-def load_student(path: Path, transformer_path: Path) -> Transformer:
-    """The transformer of ``transformer_path`` with the changes of ``path``. Raises WeightsUnusable."""
-    _metadata(path, "Student")
-    transformer = load_transformer(transformer_path)
-    with safe_open(path, "pt") as file:
-        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary.
-    try:
-        apply_changes(transformer, found)
-    except ValueError as error:
-        raise WeightsUnusable(f"the student in {path} does not fit the transformer beside it: {error}") from error
-    return transformer
+def weight_files(folder: Path) -> list[Path]:
+    """All that decides how the networks in ``folder`` sound, differences only where there are any."""
+    differences = [folder / DECODER_DIFFERENCE, folder / STUDENT_DIFFERENCE]
+    networks = [folder / "autoencoder.safetensors", folder / "transformer.safetensors"]
+    return networks + [path for path in differences if path.exists()]
 
 
 def fingerprint(paths: list[Path]) -> str:
@@ -126,6 +137,16 @@ def _config(path: Path, kind: str) -> dict[str, object]:
     return config
 
 
+def _add(module: nn.Module, path: Path) -> None:
+    _metadata(path, "Difference")
+    with safe_open(path, "pt") as file:
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary.
+    try:
+        add(module, found)
+    except ValueError as error:
+        raise WeightsUnusable(f"{path} does not belong to the weights beside it: {error}") from error
+
+
 def _filled(model: _M, path: Path) -> _M:
     with safe_open(path, "pt") as file:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary.
@@ -138,13 +159,15 @@ def _filled(model: _M, path: Path) -> _M:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=["autoencoder", "transformer", "student"])
+    parser.add_argument("kind", choices=["autoencoder", "transformer", "difference"])
     parser.add_argument("checkpoint", type=Path, help="what training wrote")
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
     found = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
-    if args.kind == "student":
-        save_student(found["changes"], args.out)
+    if args.kind == "difference":
+        if not found["differences"]:
+            parser.error(f"expected differences in {args.checkpoint}, found none; train with --rank, or a student")
+        save_difference(found["differences"], args.out)
     else:
         model = Autoencoder() if args.kind == "autoencoder" else Transformer()
         model.load_state_dict(found["model"])

@@ -1,25 +1,27 @@
-"""A change of low rank computes what the changed weights compute, and fits or is refused."""
+"""A low-rank difference computes what the changed weights compute, and fits or is refused."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from loopmeter_engine.model.low_rank import adapt, apply_changes, changes, unchanged
+from loopmeter_engine.model.low_rank import add, settle, tune, without_differences
 
 
 def _network() -> nn.Sequential:
     torch.manual_seed(0)
     inner = nn.Sequential()
     inner.add_module("up", nn.Linear(12, 30))
-    inner.add_module("other", nn.Linear(30, 5))
+    inner.add_module("down", nn.Linear(30, 5))
     return nn.Sequential(inner)
 
 
-def _trained() -> tuple[nn.Sequential, torch.Tensor]:
+def _trained() -> tuple[nn.Sequential, Tensor]:
+    """Tuned in one layer and trained for a while, biases too; and an input."""
     model = _network()
-    adapt(model, 3, ("up",))
+    tune(model, 3, ("up",))
+    model[0].down.requires_grad_(False)
     x = torch.randn(7, 12)
     optimiser = torch.optim.Adam([value for value in model.parameters() if value.requires_grad], 0.1)
     for _ in range(20):
@@ -29,34 +31,38 @@ def _trained() -> tuple[nn.Sequential, torch.Tensor]:
     return model, x
 
 
-def test_a_change_begins_as_none_and_only_it_is_trained() -> None:
+def test_a_difference_begins_as_none_and_matrices_do_not_learn() -> None:
     model, x = _network(), torch.randn(7, 12)
     before = model(x)
-    adapt(model, 3, ("up",))
+    tune(model, 3)
     assert torch.equal(model(x), before)
-    trained = [name for name, value in model.named_parameters() if value.requires_grad]
-    assert trained == ["0.up.change_down", "0.up.change_up"]
+    learn = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert {name.rpartition(".")[2] for name in learn} == {"up", "down", "bias"}
 
 
-def test_applied_to_the_weights_it_computes_what_training_saw() -> None:
+def test_settled_or_added_to_the_weights_of_before_it_computes_what_training_saw() -> None:
     model, x = _trained()
-    plain = _network()
-    assert not torch.allclose(model(x), plain(x), atol=0.1)
-    with unchanged(model):
-        assert torch.equal(model(x), plain(x))
-    apply_changes(plain, changes(model))
-    assert torch.allclose(model(x), plain(x), atol=1e-5)
+    trained, plain = model(x), _network()
+    with without_differences(model):
+        matrix_of_before = model[0].up.weight
+    assert torch.equal(matrix_of_before, plain[0].up.weight)
+    assert not torch.allclose(trained, plain(x), atol=0.1)
+    differences = settle(model)
+    assert set(differences) == {"0.up.up", "0.up.down", "0.up.bias"}
+    assert torch.allclose(model(x), trained, atol=1e-5)
+    assert settle(model) == {}
+    add(plain, differences)
+    assert torch.allclose(plain(x), trained, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["0.up.change_up", "0.up.change_down"])
-def test_half_a_change_is_refused(name: str) -> None:
-    found = changes(_trained()[0])
-    del found[name]
-    with pytest.raises(ValueError, match=r"expected two matrices .* found '0\.up'"):
-        apply_changes(_network(), found)
-
-
-def test_a_change_of_another_network_is_refused() -> None:
-    found = {name.replace("up", "other", 1): value for name, value in changes(_trained()[0]).items()}
-    with pytest.raises(ValueError, match=r"expected changes of \(5, 30\) for 0\.other, found \(30, 3\) and \(3, 12\)"):
-        apply_changes(_network(), found)
+@pytest.mark.parametrize("lacking", ["0.up.down", "layer", "shape"])
+def test_differences_of_another_network_are_refused(lacking: str) -> None:
+    differences = settle(_trained()[0])
+    if lacking == "layer":
+        differences = {name.replace("0.up", "0.left", 1): value for name, value in differences.items()}
+    elif lacking == "shape":
+        differences = {name.replace("0.up", "0.down", 1): value for name, value in differences.items()}
+    else:
+        del differences[lacking]
+    with pytest.raises(ValueError, match="expected differences of this network, found 0"):
+        add(_network(), differences)

@@ -13,11 +13,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from loopmeter import LoopRequest
 from loopmeter_engine.engine import LoopmeterEngine
-from loopmeter_engine.model.low_rank import adapt, changes
+from loopmeter_engine.model.low_rank import settle, tune
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
 from loopmeter_engine.sampling import DISTILLED, LASTING, Sampling, sampling_of
 from loopmeter_engine.testing import make_all
-from loopmeter_engine.weights_io import WEIGHTS, WeightsUnusable, load_student, load_transformer, save_student
+from loopmeter_engine.weights_io import (
+    STUDENT_DIFFERENCE,
+    WEIGHTS,
+    WeightsUnusable,
+    load_student,
+    load_transformer,
+    save_difference,
+)
 
 REQUEST = LoopRequest(prompt="deep house", tempo_bpm=120, bars=2, beats_per_bar=4, seed=5)
 PARTS = ("autoencoder.safetensors", "transformer.safetensors")
@@ -31,9 +38,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(WEIGHTS / name, folder / name)
     torch.manual_seed(1)
     network = load_transformer()
-    adapt(network, 2, ("qkv", "up"))
-    save_student({name: torch.randn_like(value) * 0.1 for name, value in changes(network).items()},
-                 folder / "student.safetensors")  # fmt: skip
+    tune(network, 2, ("qkv", "up"))
+    found = {name: torch.randn_like(value) * 0.1 for name, value in settle(network).items()}
+    save_difference(found, folder / STUDENT_DIFFERENCE)
     return folder
 
 
@@ -111,11 +118,13 @@ def test_students_and_teachers_at_once_sound_as_each_alone(engine: LoopmeterEngi
     assert engine.streams_in_one_pass > 1
 
 
-def test_a_student_of_another_transformer_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_student_of_another_transformer_is_refused_by_name(weights: Path, tmp_path: Path) -> None:
     network = Transformer(TransformerConfig(width=64, heads=4, layers=2, hidden=64, condition=32))
-    adapt(network, 2, ("qkv",))
-    save_student(changes(network), tmp_path / "student.safetensors")
-    with pytest.raises(WeightsUnusable, match=r"student\.safetensors does not fit the transformer"):
-        load_student(tmp_path / "student.safetensors", WEIGHTS / "transformer.safetensors")
-    with pytest.raises(WeightsUnusable, match="expected Student weights"):
-        load_student(WEIGHTS / "transformer.safetensors", WEIGHTS / "transformer.safetensors")
+    tune(network, 2, ("qkv",))
+    save_difference(settle(network), tmp_path / STUDENT_DIFFERENCE)
+    shutil.copy(WEIGHTS / "transformer.safetensors", tmp_path)
+    with pytest.raises(WeightsUnusable, match=r"student_difference\.safetensors does not belong to the weights"):
+        load_student(tmp_path / "transformer.safetensors")
+    shutil.copy(WEIGHTS / "transformer.safetensors", tmp_path / STUDENT_DIFFERENCE)
+    with pytest.raises(WeightsUnusable, match="expected Difference weights"):
+        load_student(tmp_path / "transformer.safetensors")

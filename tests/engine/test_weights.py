@@ -8,15 +8,19 @@ import pytest
 import torch
 
 from loopmeter_engine.model.autoencoder import Autoencoder, AutoencoderConfig
+from loopmeter_engine.model.low_rank import LowRank, settle, tune
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
 from loopmeter_engine.weights_io import (
+    DECODER_DIFFERENCE,
     WeightsUnusable,
     dequantise,
     fingerprint,
     load_autoencoder,
     load_transformer,
     quantise,
+    save_difference,
     save_weights,
+    weight_files,
 )
 
 SMALL = TransformerConfig(width=64, heads=4, layers=2, hidden=64, condition=32)
@@ -42,6 +46,26 @@ def test_an_autoencoder_comes_back_with_its_scale(tmp_path: Path) -> None:
     loaded = load_autoencoder(tmp_path / "a.safetensors")
     assert loaded.config == model.config
     assert torch.allclose(loaded.mean, model.mean) and torch.allclose(loaded.std, model.std)
+
+
+def test_the_difference_of_a_decoder_is_added_where_it_lies_beside_the_autoencoder(tmp_path: Path) -> None:
+    sizes = AutoencoderConfig(encoder_width=32, encoder_width_low=32, decoder_width_low=32, decoder_width=48)
+    model = Autoencoder(sizes)
+    save_weights(model, tmp_path / "autoencoder.safetensors")
+    before = load_autoencoder(tmp_path / "autoencoder.safetensors")
+    digest = fingerprint(weight_files(tmp_path)[:1])
+    tune(model.decoder, 2)
+    with torch.no_grad():
+        model.decoder.head.bias += 1
+        for part in model.decoder.modules():
+            if isinstance(part, LowRank):
+                part.up.normal_()
+    save_difference(settle(model.decoder), tmp_path / DECODER_DIFFERENCE)
+    after = load_autoencoder(tmp_path / "autoencoder.safetensors")
+    assert torch.allclose(after.decoder.head.weight, model.decoder.head.weight, atol=0.02)
+    assert torch.allclose(after.decoder.head.bias, before.decoder.head.bias + 1, atol=1e-2)
+    assert torch.equal(after.encoder.out.weight, before.encoder.out.weight)
+    assert fingerprint([weight_files(tmp_path)[0], weight_files(tmp_path)[-1]]) != digest
 
 
 def test_quantising_twice_changes_nothing() -> None:

@@ -1,78 +1,94 @@
-"""Low-rank changes of a network's linear layers (LoRA, Hu et al. 2021): a second network for a tenth of the weights.
+"""A small difference instead of whole matrices (LoRA, Hu et al. 2021): what was trained later then fits into 2 MB.
 
-``adapted`` wraps the layers for training; ``changes`` are what training found, by name; ``apply_changes`` adds them
-to a network's weights, after which nothing of this module is left in it.
+    tune(network, 24)              # From here on the differences learn, and what is no matrix; the matrices do not.
+    ...
+    differences = settle(network)  # The matrices as they are now, and what made them so.
+    add(other, differences)        # The same from the weights of before.
+
+Training tunes and settles; ``weights_io`` keeps differences in files and adds them.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-_DOWN, _UP = ".change_down", ".change_up"
 
+class LowRank(nn.Module):
+    """``W`` of (out, in) -> ``W + up @ down``; zero at first, and ``W`` alone while not ``on``."""
 
-class Changed(nn.Module):
-    """A frozen linear layer and a trainable change of it, of rank ``rank``, that begins as none."""
-
-    def __init__(self, linear: nn.Linear, rank: int) -> None:
+    def __init__(self, out_size: int, in_size: int, rank: int) -> None:
         super().__init__()
-        self.linear = linear.requires_grad_(False)
-        self.change_down = nn.Parameter(torch.randn(rank, linear.in_features) / linear.in_features**0.5)
-        self.change_up = nn.Parameter(torch.zeros(linear.out_features, rank))
+        self.up = nn.Parameter(torch.zeros(out_size, rank))
+        self.down = nn.Parameter(torch.randn(rank, in_size) / in_size**0.5)
         self.on = True
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.linear(x)
-        return out + x @ self.change_down.T @ self.change_up.T if self.on else out
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.up @ self.down if self.on else weight
 
 
-def adapt(model: nn.Module, rank: int, names: tuple[str, ...]) -> None:
-    """Freeze ``model`` and wrap every linear layer in it that is called one of ``names``."""
-    model.requires_grad_(False)
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if name in names and isinstance(child, nn.Linear):
-                setattr(module, name, Changed(child, rank))
+def tune(module: nn.Module, rank: int, names: Container[str] | None = None) -> None:
+    """Give every linear layer (called one of ``names``) a difference of ``rank``; its matrix learns no more."""
+    for path, layer in list(module.named_modules()):
+        if isinstance(layer, nn.Linear) and (names is None or path.rpartition(".")[2] in names):
+            layer.weight.requires_grad_(False)
+            difference = LowRank(layer.out_features, layer.in_features, rank).to(layer.weight.device)
+            parametrize.register_parametrization(layer, "weight", difference)
 
 
 @contextlib.contextmanager
-def unchanged(model: nn.Module) -> Iterator[None]:
-    """Inside, ``model`` computes as before ``adapt``."""
-    wrapped = [module for module in model.modules() if isinstance(module, Changed)]
-    for module in wrapped:
-        module.on = False
+def without_differences(module: nn.Module) -> Iterator[None]:
+    """Inside, the matrices of a tuned module are those of before."""
+    differences = [part for part in module.modules() if isinstance(part, LowRank)]
+    for difference in differences:
+        difference.on = False
     try:
         yield
     finally:
-        for module in wrapped:
-            module.on = True
+        for difference in differences:
+            difference.on = True
 
 
-def changes(model: nn.Module) -> dict[str, Tensor]:
-    """The trained matrices of an adapted model: ``NAME.change_down`` (rank, in) and ``NAME.change_up`` (out, rank)."""
-    return {name: value.detach() for name, value in model.named_parameters() if name.endswith((_DOWN, _UP))}
+def settle(module: nn.Module) -> dict[str, Tensor]:
+    """Add the differences to their matrices for good. Gives ``NAME.up`` and ``NAME.down`` of each, and whatever else
+    learned whole.
+
+    Empty if there are none.
+    """
+    learned = [name for name, value in module.named_parameters() if value.requires_grad]
+    found: dict[str, Tensor] = {}
+    for name, layer in list(module.named_modules()):
+        if isinstance(layer, nn.Linear) and parametrize.is_parametrized(layer, "weight"):
+            (difference,) = layer.parametrizations["weight"]  # type: ignore[index]
+            found[f"{name}.up"], found[f"{name}.down"] = difference.up.detach(), difference.down.detach()
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    if not found:
+        return {}
+    whole = {name: value.detach() for name, value in module.named_parameters()}
+    return found | {name: whole[name] for name in learned if name in whole}
 
 
 @torch.no_grad()
-def apply_changes(model: nn.Module, found: dict[str, Tensor]) -> None:
-    """Add ``found`` to the weights of ``model``, which is not adapted.
+def add(module: nn.Module, differences: dict[str, Tensor]) -> None:
+    """What ``settle`` gave, put into a module with the weights of before.
 
     Raises:
-        ValueError: a matrix is lacking, names no linear layer of ``model``, or does not fit it.
+        ValueError: it is of another module; ``module`` is then not to be used.
     """
-    names = {name.removesuffix(_DOWN).removesuffix(_UP) for name in found}
-    layers = dict(model.named_modules())
-    for name in sorted(names):
-        layer, down, up = layers.get(name), found.get(name + _DOWN), found.get(name + _UP)
-        if not isinstance(layer, nn.Linear) or down is None or up is None:
-            raise ValueError(f"expected two matrices that change a linear layer of the network, found {name!r}")
-        if (len(up), down.shape[1]) != tuple(layer.weight.shape) or up.shape[1] != len(down):
-            raise ValueError(
-                f"expected changes of {tuple(layer.weight.shape)} for {name}, found {tuple(up.shape)} and "
-                f"{tuple(down.shape)}"
-            )
-        layer.weight += up.to(layer.weight) @ down.to(layer.weight)
+    weights = dict(module.named_parameters())
+    for name, value in differences.items():
+        if name.endswith(".down"):
+            continue
+        target, change = weights.get(name), value.float()
+        if name.endswith(".up"):
+            layer = name.removesuffix(".up")
+            target, down = weights.get(f"{layer}.weight"), differences.get(f"{layer}.down")
+            change = change @ down.float() if down is not None and len(down) == value.shape[-1] else value.new_zeros(0)
+        if target is None or target.shape != change.shape:
+            found = None if target is None else tuple(target.shape)
+            raise ValueError(f"expected differences of this network, found {name} {tuple(value.shape)} for {found}")
+        target.copy_(target + change if name.endswith(".up") else change)

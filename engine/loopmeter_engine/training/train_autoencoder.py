@@ -33,7 +33,7 @@ from loopmeter_engine.model.autoencoder import (
     SUBFRAMES,
     Autoencoder,
 )
-from loopmeter_engine.training import low_rank
+from loopmeter_engine.model.low_rank import settle, tune
 from loopmeter_engine.training.corpus import Batch, Corpus
 from loopmeter_engine.training.critic import BANDS_SHARE, Adversary, BandDistance, share_of
 from loopmeter_engine.training.run import Average, Budget, Log, learning_rate, load_checkpoint, save_checkpoint
@@ -115,7 +115,7 @@ class Training:
         if decoder_only:
             model.encoder.requires_grad_(False)
         if rank:
-            low_rank.tune(model.decoder, rank)
+            tune(model.decoder, rank)
         device = model.mean.device
         table = [] if rank else [model.decoder.partials.weight]
         others = [value for name, value in model.named_parameters() if rank or name != "decoder.partials.weight"]
@@ -239,7 +239,7 @@ def finish(training: Training, corpus: Corpus, path: Path, batch: int, frames: i
     """Write the averaged weights, and the low-rank differences if there are such."""
     model = training.model
     training.average.copy_to(model)
-    differences = low_rank.settle(model.decoder)
+    differences = settle(model.decoder)
     if training.learn_scale:
         settle_scale(model, corpus, 20, batch, frames)
     torch.save({"model": model.state_dict(), "differences": differences}, path.with_suffix(".tmp"))

@@ -2,8 +2,8 @@
 
     python -m loopmeter_engine.training.train_student CORPUS OUT --autoencoder OUT/autoencoder.pt --minutes 30
 
-The student is the shipped transformer with low-rank changes (``model/low_rank.py``), which also is the teacher, without
-them. From the same noise and the same past the student must come in one step to the teacher's latents, and what the
+The student is the shipped transformer with low-rank differences (``model/low_rank.py``); without them it is the
+teacher. From the same noise and the same past the student must come in one step to the teacher's latents, and what the
 decoder makes of its latents must be near the spectra of the sound itself: distance in latents alone rewards blur, and
 latents do not say what is heard. In half of the batches the past is what the student itself made, as it will be.
 """
@@ -20,7 +20,7 @@ from torch import Tensor
 from loopmeter_engine.conditioning import RELEASE_FRAMES, partial_rolls
 from loopmeter_engine.model.autoencoder import SUBFRAMES, Autoencoder
 from loopmeter_engine.model.flow import schedule, solve
-from loopmeter_engine.model.low_rank import adapt, changes, unchanged
+from loopmeter_engine.model.low_rank import settle, tune, without_differences
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
 from loopmeter_engine.text.encoder import TextEncoder
 from loopmeter_engine.training.corpus import Batch, Corpus
@@ -37,7 +37,7 @@ from loopmeter_engine.training.train_transformer import (
 from loopmeter_engine.weights_io import WEIGHTS, load_transformer
 
 RANK = 16
-CHANGED = ("qkv", "out", "up", "down", "modulation", "middle")
+TUNED = ("qkv", "out", "up", "down", "modulation", "middle")
 SOLVER, STEPS, GUIDANCE = "ab2", 4, 1.75  # The teacher's.
 SPECTRA_WEIGHT = 2.0  # Of the error of spectra against that of latents.
 
@@ -78,7 +78,7 @@ class Conditions:
 @torch.no_grad()
 def taught(model: Transformer, told: Conditions, past: Tensor, noise: Tensor) -> Tensor:
     """The teacher's latents (B, T, latent) from ``noise``, after ``past``."""
-    with unchanged(model):
+    with without_differences(model):
         score, known = told.both(model)
         times = schedule(STEPS)
 
@@ -129,7 +129,7 @@ def main() -> None:
     while corpus.refresh() < 8:
         time.sleep(2)
     model = load_transformer(args.teacher).to(device)
-    adapt(model.layers, RANK, CHANGED)
+    tune(model.layers, RANK, TUNED)
     trained = [value for value in model.parameters() if value.requires_grad]
     optimiser = torch.optim.AdamW(trained, args.rate, (0.9, 0.98), weight_decay=0.0)
     average = Average(model, 0.995)
@@ -173,7 +173,7 @@ def main() -> None:
     save_checkpoint(path, parts, step, budget, corpus.rng)
     average.copy_to(model)
     finished = args.out / "student.pt"
-    torch.save({"changes": changes(model)}, finished.with_suffix(".tmp"))
+    torch.save({"differences": settle(model)}, finished.with_suffix(".tmp"))
     finished.with_suffix(".tmp").rename(finished)
     print(f"{finished}: {step} steps, {budget.spent_s:.0f} s, {len(corpus.clips)} clips", flush=True)
 

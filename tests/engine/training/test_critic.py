@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from loopmeter_engine.conditioning import RELEASE_FRAMES, drum_onsets, events_of, frame_features
+from loopmeter_engine.model import low_rank
 from loopmeter_engine.model.autoencoder import LONG_BINS, SPECTRAL_CHANNELS, Autoencoder, AutoencoderConfig
 from loopmeter_engine.score import Hit, Score, Timbre
-from loopmeter_engine.training import low_rank
 from loopmeter_engine.training.corpus import Batch, Corpus, render_worker
 from loopmeter_engine.training.critic import (
     FOOLED_SHARE,

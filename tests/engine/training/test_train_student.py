@@ -13,11 +13,11 @@ from loopmeter_engine.model.autoencoder import (
     Autoencoder,
     AutoencoderConfig,
 )
-from loopmeter_engine.model.low_rank import adapt, changes, unchanged
+from loopmeter_engine.model.low_rank import LowRank, tune, without_differences
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer, TransformerConfig
 from loopmeter_engine.training.corpus import Batch
 from loopmeter_engine.training.train_autoencoder import MARGIN, loss_weights
-from loopmeter_engine.training.train_student import CHANGED, Conditions, in_one_step, spectra_error, taught
+from loopmeter_engine.training.train_student import TUNED, Conditions, in_one_step, spectra_error, taught
 
 SIZE, FRAMES = 3, 2 * BLOCK_FRAMES
 
@@ -29,7 +29,7 @@ def network() -> Transformer:
     for layer in network._layers():
         torch.nn.init.normal_(layer.modulation.weight, std=0.1)
     torch.nn.init.normal_(network.out.weight, std=0.1)
-    adapt(network.requires_grad_(False).layers, 4, CHANGED)
+    tune(network.requires_grad_(False).layers, 4, TUNED)
     return network
 
 
@@ -55,7 +55,7 @@ def test_the_teacher_stays_while_the_student_comes_to_it(
     data = autoencoder.encode(batch.pcm)[:, MARGIN:-MARGIN].detach()
     told, noise = Conditions(network, autoencoder, batch, data), torch.randn_like(data)
     target = taught(network, told, data, noise)
-    optimiser = torch.optim.Adam(changes_of(network), 3e-3)
+    optimiser = torch.optim.Adam([value for value in network.parameters() if value.requires_grad], 3e-3)
     errors = []
     for _ in range(25):
         error = (in_one_step(network, told, data, noise) - target).square().mean()
@@ -76,20 +76,16 @@ def test_what_is_heard_is_learned_through_the_decoder_by_the_changes_alone(
     wanted, weights = torch.rand(SIZE, SUBFRAMES * FRAMES, SPECTRAL_CHANNELS), loss_weights(data.device)
     made = in_one_step(network, told, data, torch.randn_like(data))
     spectra_error(autoencoder, made, batch.features, wanted, weights).backward()
-    with_gradient = {name for name, value in network.named_parameters() if value.grad is not None}
-    assert with_gradient == set(changes(network)) != set()
+    with_gradient = [value for value in network.parameters() if value.grad is not None]
+    assert len(with_gradient) == 2 * sum(isinstance(part, LowRank) for part in network.modules()) > 0
     assert all(value.grad is None for value in autoencoder.parameters())
 
 
 def test_the_teacher_is_guided_by_style_and_words(network: Transformer, autoencoder: Autoencoder, batch: Batch) -> None:
     data = autoencoder.encode(batch.pcm)[:, MARGIN:-MARGIN].detach()
     told, noise = Conditions(network, autoencoder, batch, data), torch.randn_like(data)
-    with unchanged(network), torch.no_grad():
+    with without_differences(network), torch.no_grad():
         score, known = told.both(network)
     assert len(score) == len(known) == 2 * SIZE
     assert not torch.allclose(known[:SIZE], known[SIZE:], atol=1e-3)
     assert taught(network, told, data, noise).shape == data.shape
-
-
-def changes_of(network: Transformer) -> list[torch.nn.Parameter]:
-    return [value for value in network.parameters() if value.requires_grad]
