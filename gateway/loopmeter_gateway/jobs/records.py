@@ -72,6 +72,24 @@ class JobRecord:
     def chunk_count(self) -> int:
         return len(self.offer.chunk_frames)
 
+    def moved(self, tokens_charged: int, chunks_delivered: int, frames_delivered: int) -> JobRecord:
+        """The job after one more chunk. Written out, because ``replace`` is a twentieth of what a charge takes."""
+        return JobRecord(
+            self.id,
+            self.customer_id,
+            self.hold_id,
+            self.quote_id,
+            self.offer,
+            self.runs_by_itself,
+            "running",
+            tokens_charged,
+            chunks_delivered,
+            frames_delivered,
+            self.error,
+            self.created_at_ms,
+            self.finished_at_ms,
+        )
+
     def wire(self, score: dict[str, object] | None = None) -> Job:
         """The job as customers see it."""
         offer = self.offer
