@@ -162,7 +162,7 @@ async def test_a_score_that_a_killed_gateway_did_not_keep_is_made_again_of_the_s
 async def forgotten(client: Client) -> None:
     """Wait until no sound is kept: the gateway does that by itself, soon after its start."""
     if (await kept(client.gateway.database))[0]:
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.05)
         await forgotten(client)
 
 
