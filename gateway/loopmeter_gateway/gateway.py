@@ -107,10 +107,10 @@ class Gateway:
         await self.sweep()
         await self._take_up_orphans(alone=not self.database.shared)
         self._worker.start()
-        self._keep(self._sweep_on())
-        self._keep(self._score_late())
+        self.keep(self._sweep_on())
+        self.keep(self._score_late())
         if self._usage is not None:
-            self._keep(self._usage.run(self.id, self.settings.usage_every_s))
+            self.keep(self._usage.run(self.id, self.settings.usage_every_s))
         self.ready = True
 
     def say_goodbye(self) -> None:
@@ -240,7 +240,7 @@ class Gateway:
     async def _deliver(self, live: LiveJob) -> None:
         """Charge the first chunk ahead, once, however many readers ask for it."""
         if live.delivering is None:
-            live.delivering = self._keep(self._deliver_first(live))
+            live.delivering = self.keep(self._deliver_first(live))
         await asyncio.shield(live.delivering)
 
     async def _deliver_first(self, live: LiveJob) -> None:
@@ -440,9 +440,9 @@ class Gateway:
         live.priority = plan.priority
         self.live_jobs[live.record.id] = live
         if any(getattr(live.record.offer.request, name) for name in quotes.SOUNDS):
-            self._keep(self._score_early(live.record))
+            self.keep(self._score_early(live.record))
         if live.record.runs_by_itself:
-            self._keep(self._read_to_end(live))
+            self.keep(self._read_to_end(live))
 
     async def _read_to_end(self, live: LiveJob) -> None:
         """Be the reader of a job that runs by itself."""
@@ -455,7 +455,7 @@ class Gateway:
         finally:
             self.detach(live)
 
-    def _keep(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+    def keep(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Start a task and keep it from being collected."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

@@ -249,7 +249,8 @@ scores = Table(
     Column("summary_json", Text, nullable=False),
 )
 
-# What a live session has beside its job: what was asked for, what it costs, and why it ended.
+# What a live session has beside its job: what was asked for, what it costs, why it ended, and when it ends by itself
+# unless its client does something; NULL while that plays it.
 live_sessions = Table(
     "live_sessions",
     metadata,
@@ -257,6 +258,7 @@ live_sessions = Table(
     Column("request_json", Text, nullable=False),
     Column("terms_json", Text, nullable=False),
     Column("reason", Text),
+    Column("ends_at_ms", BigInteger),
 )
 
 # The settings that a session was steered with, in order. A row is written with the first chunk that knows of it.
