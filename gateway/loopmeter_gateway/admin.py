@@ -76,7 +76,7 @@ def adjust(db: str, customer: str, tokens: int, reason: str, reference: str | No
 
 
 def refund(db: str, job_id: str, tokens: int | None, reason: str, reference: str | None = None) -> _Result:
-    """Give back what a job was charged, all of it or a part; the customer's balance."""
+    """Give back a part of what a job was charged, or all that is left of it; the customer's balance."""
     why = Why(reason, _actor(), reference)
     return asdict(once(db, lambda c: administration.refund(c, job_id, tokens, _now_ms(), why)))
 

@@ -7,6 +7,7 @@ import gc
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -15,8 +16,11 @@ from loopmeter_engine.contract import Engine
 from loopmeter_engine.guard import DEADLINE_S
 from loopmeter_engine.registry import open_engine
 from loopmeter_gateway.app import create_app
+from loopmeter_gateway.clock import SystemClock, to_ms
+from loopmeter_gateway.database import once
 from loopmeter_gateway.gateway import Gateway
 from loopmeter_gateway.logs import set_up_logs
+from loopmeter_gateway.money.books import Books
 from loopmeter_gateway.settings import Settings
 
 # How long a stream may take to say goodbye. What it has not delivered by then is resumed at the next start.
@@ -49,6 +53,9 @@ def serve(
         ValueError: the database address or its content cannot be used, or there is no such price book or usage target.
         OSError: the address cannot be listened on.
     """
+    # Once more than needed, because what is wrong with either is said here in a sentence, and from within the server
+    # by pages of its own frames.
+    once(db, partial(Books(price_book).put_in_force, now_ms=to_ms(SystemClock().now())))
     set_up_logs()
     settings = Settings(db=db, price_book=price_book, chunks=chunks, usage_target=usage_target, usage_token=usage_token)
     if data is not None:

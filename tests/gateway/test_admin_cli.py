@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -88,6 +89,52 @@ def test_reports_are_tables_csv_and_json(shell: Shell) -> None:
     assert shell.json("audit") == {"posted_sum": 0, "open_holds": 0, "faults": []}
     assert shell.json("hold", "list") == {"holds": []}
     assert shell.json("job", "list", "--customer", "ada") == {"jobs": []}
+
+
+def test_a_refund_without_a_number_gives_back_what_is_left_once(shell: Shell, house: House) -> None:
+    shell.run("grant", "ada", "800")
+    job_id = asyncio.run(paid_job(house))
+    part = shell.json("refund", job_id, "300", "--reason", "a click")
+    rest = [shell.json("refund", job_id, "--reason", "the rest", "--reference", "r-1") for _ in range(2)]
+    more = shell.run("refund", job_id, "--reason", "again")
+
+    assert [found["available"] for found in (part, *rest)] == [300, 800, 800]
+    assert (more.exit_code, "nothing left of the 800" in more.output) == (1, True)
+
+
+async def paid_job(house: House) -> str:
+    async with house.open() as client:
+        job_id = str((await client.order()).json()["id"])
+        await client.ended(job_id)
+        return job_id
+
+
+@pytest.mark.parametrize(
+    ("db", "words"),
+    [
+        ("sqlite:////no/such/folder/loopmeter.db", "found none: unable to open database file"),
+        ("postgresql+asyncpg://ada:secret@127.0.0.1:9/loopmeter", "ada:***@127.0.0.1:9/loopmeter, found none"),
+        ("mysql://127.0.0.1/loopmeter", "expected a database such as sqlite:///loopmeter.db"),
+    ],
+)
+@pytest.mark.parametrize("command", [("admin", "customer", "list"), ("serve", "--engine", "fake", "--port", "0")])
+def test_a_database_that_cannot_be_opened_is_named_in_a_sentence(db: str, words: str, command: tuple[str, ...]) -> None:
+    group, *rest = command
+    result = CliRunner().invoke(program, [group, "--db", db, *rest])
+
+    assert result.exit_code == 1
+    assert words in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_serve_without_such_a_price_book_ends_with_a_sentence(house: House) -> None:
+    command = ["serve", "--db", house.settings.db, "--engine", "fake", "--port", "0", "--price-book", "mine-1"]
+    result = CliRunner().invoke(program, command)
+
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: expected a price book such as standard-1, found none called 'mine-1'\n",
+    )
 
 
 @pytest.mark.parametrize(

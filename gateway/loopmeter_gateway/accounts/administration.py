@@ -134,9 +134,8 @@ def adjust(connection: Connection, customer: str, tokens: int, now_ms: int, why:
 
 
 def refund(connection: Connection, job_id: str, tokens: int | None, now_ms: int, why: Why) -> CustomerRecord:
-    """Give back what a job was charged, all of it or a part. Raises ``Refused``."""
-    job = find_job(connection, job_id)
-    movements.refund(connection, job_id, job.tokens_charged if tokens is None else tokens, now_ms, why)
+    """Give back a part of what a job was charged, or all that is left of it. Raises ``Refused``."""
+    movements.refund(connection, job_id, tokens, now_ms, why)
     owner = connection.execute(select(jobs.c.customer_id).where(jobs.c.id == job_id)).scalar_one()
     return show_customer(connection, owner)
 

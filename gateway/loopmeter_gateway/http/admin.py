@@ -91,7 +91,7 @@ class Movement(_Body):
 
 
 class Refund(_Body):
-    """What to give back; without ``tokens`` all that the job was charged."""
+    """What to give back; without ``tokens`` all that is left of what the job was charged."""
 
     tokens: Annotated[int, Field(ge=1, le=TOKENS_MAX)] | None = None
     reason: _Reason
@@ -249,7 +249,7 @@ class Admin(Controller):
 
     @post("/jobs/{job_id:str}/refunds", guards=[require_json], status_code=201)
     async def refund(self, request: _Request, job_id: FromPath[str], data: JSONBody[Refund]) -> CustomerRecord:
-        """Give back what a job was charged, all of it or a part."""
+        """Give back a part of what a job was charged, or all that is left of it."""
         why, now_ms = _why(request, data.reason, data.reference), _now_ms(request)
         return await _write(request, lambda c: administration.refund(c, job_id, data.tokens, now_ms, why))
 

@@ -183,7 +183,7 @@ def adjust(gateway: Any, db: str, customer: str, tokens: int, reason: str, refer
 @_REFERENCE
 @answers("{name}: available {available} tokens")
 def refund(gateway: Any, db: str, job_id: str, tokens: int | None, reason: str, reference: str | None) -> Any:
-    """Give back what a job was charged, all of it or a part."""
+    """Give back TOKENS of what a job was charged, or all that is left of it."""
     return gateway.refund(db, job_id, tokens, reason, reference)
 
 
