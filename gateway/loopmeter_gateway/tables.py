@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    text,
 )
 
 metadata = MetaData()
@@ -71,6 +72,8 @@ holds = Table(
     **_OFTEN_UPDATED,
 )
 
+_NO_CHARGE = text("kind <> 'charge'")  # Charges are found by their holds.
+
 # One row moves tokens from one account to another, so the entries sum to zero by construction. All but charges say
 # who moved them and why. A reference names what may happen once only: a payment, a month's grant. Accounts and holds
 # that an entry names are there for ever: SQLite sees to it by foreign keys, PostgreSQL by ``entries_refer``.
@@ -94,6 +97,10 @@ transfers = Table(
     CheckConstraint("debit_account_id <> credit_account_id", name="two_accounts"),
     UniqueConstraint("hold_id", "chunk_index", name="chunk_charged_once"),
     UniqueConstraint("reference", name="moved_once"),
+    *(
+        Index(f"transfers_moved_{way}", f"{side}_account_id", sqlite_where=_NO_CHARGE, postgresql_where=_NO_CHARGE)
+        for way, side in (("from", "debit"), ("to", "credit"))
+    ),
     ForeignKeyConstraint(["debit_account_id"], ["accounts.id"]).ddl_if(dialect="sqlite"),
     ForeignKeyConstraint(["credit_account_id"], ["accounts.id"]).ddl_if(dialect="sqlite"),
     ForeignKeyConstraint(["hold_id"], ["holds.id"]).ddl_if(dialect="sqlite"),

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from loopmeter._cli._program import program
+from loopmeter_gateway.money.price_book import parse_price_book
 
-from .conftest import House
+from .conftest import BOTH_STORES, House
 from .test_admin_http import MINE
 
 
@@ -49,6 +51,42 @@ def test_a_customer_gets_a_plan_a_key_and_tokens(shell: Shell) -> None:
     assert key["key"].startswith("lm_") and key["scopes"] == ["make"]
     assert (granted["available"], again["available"], less["available"]) == (60_500, 60_500, 60_100)
     assert {found["name"] for found in shell.json("customer", "list")["customers"]} == {"ada", "bob"}
+
+
+@BOTH_STORES
+def test_every_movement_of_a_customer_is_listed_with_its_reason(shell: Shell, house: House) -> None:
+    shell.run("grant", "ada", "2000", "--reason", "invoice 17", "--reference", "inv-17")
+    job_id = asyncio.run(paid_job(house))
+    shell.run("refund", job_id, "300", "--reason", "a click")
+    shell.run("adjust", "ada", "-50", "--reason", "typing error")
+    found = shell.json("entries", "ada")["entries"]
+    chunks = shell.json("job", "list")["jobs"][0]["chunks"]
+    table = shell.run("entries", "ada", "--limit", "2").output
+
+    by_kind = {entry["kind"]: entry for entry in found}
+    assert {kind: entry["tokens"] for kind, entry in by_kind.items()} == {
+        "grant": 2000,
+        "charge": -800,
+        "refund": 300,
+        "adjustment": -50,
+    }
+    assert sum(entry["tokens"] for entry in found) == shell.json("customer", "show", "ada")["posted"]
+    assert (by_kind["charge"]["job_id"], by_kind["charge"]["chunks"]) == (job_id, chunks)
+    assert (by_kind["grant"]["reason"], by_kind["grant"]["reference"]) == ("invoice 17", "inv-17")
+    assert by_kind["refund"]["job_id"] == job_id
+    assert (table.count("\n"), "typing error" in table) == (3, True)
+    assert shell.json("entries", "ada", "--until", "2001-01-01") == {"entries": []}
+
+
+def test_times_are_shown_to_people_as_times(shell: Shell) -> None:
+    assert re.search(
+        r"created_at.*\n.*standard-1 +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", shell.run("price-book", "list").output
+    )
+
+
+def test_a_shipped_price_book_is_printed_as_a_file_to_begin_with(shell: Shell) -> None:
+    assert parse_price_book(shell.run("price-book", "show", "loops").output).name == "loops"
+    assert "expected a price book" in shell.run("price-book", "show", "mine").output
 
 
 def test_a_key_is_listed_rotated_budgeted_and_revoked(shell: Shell, house: House) -> None:
