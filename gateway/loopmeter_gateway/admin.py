@@ -20,7 +20,7 @@ from loopmeter_gateway.clock import SystemClock, from_ms, to_ms
 from loopmeter_gateway.database import look, once
 from loopmeter_gateway.money import outbox, reports, usage_records
 from loopmeter_gateway.money.audit import audit as audit_books
-from loopmeter_gateway.money.books import Books, look_up_book, stored_books
+from loopmeter_gateway.money.books import Books, book_toml, look_up_book, stored_books
 from loopmeter_gateway.money.movements import Why
 from loopmeter_gateway.money.price_book import book_id, parse_price_book
 from loopmeter_gateway.money.reports import Rates
@@ -60,6 +60,16 @@ def set_terms(db: str, customer: str, plan: str | None = None, price_book: str |
     return asdict(once(db, lambda c: administration.set_terms(c, _books(c), customer, plan, price_book, _now_ms())))
 
 
+def list_entries(db: str, customer: str, limit: int = 50, until: datetime | None = None) -> _Result:
+    """What moved a customer's tokens, newest first: ``entries``. The charges of a job are one."""
+    before_ms = None if until is None else to_ms(until)
+    return {
+        "entries": [
+            asdict(entry) for entry in look(db, lambda c: administration.list_entries(c, customer, limit, before_ms))
+        ]
+    }
+
+
 def grant(db: str, customer: str, tokens: int, reason: str = "grant", reference: str | None = None) -> _Result:
     """Give tokens to a customer, named by id or name: ``customer_id``, ``available``, ``held``, ``posted``.
 
@@ -76,7 +86,7 @@ def adjust(db: str, customer: str, tokens: int, reason: str, reference: str | No
 
 
 def refund(db: str, job_id: str, tokens: int | None, reason: str, reference: str | None = None) -> _Result:
-    """Give back what a job was charged, all of it or a part; the customer's balance."""
+    """Give back a part of what a job was charged, or all that is left of it; the customer's balance."""
     why = Why(reason, _actor(), reference)
     return asdict(once(db, lambda c: administration.refund(c, job_id, tokens, _now_ms(), why)))
 
@@ -121,6 +131,11 @@ def set_budget(db: str, key_id: str, day_tokens_max: int | None, month_tokens_ma
 def list_books(db: str) -> _Result:
     """The price books that are or were in force: ``price_books``."""
     return {"price_books": [asdict(book) for book in look(db, stored_books)]}
+
+
+def show_book(db: str, name: str) -> _Result:
+    """A price book, shipped or in force, as it is written: ``toml``."""
+    return {"toml": look(db, lambda c: book_toml(c, name))}
 
 
 def add_book(db: str, toml: str) -> _Result:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Table, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from loopmeter_gateway.stores.postgres import PostgresStore
 from loopmeter_gateway.stores.sqlite import SqliteStore, create_tables, open_writer
@@ -49,16 +49,24 @@ class Database:
     def __init__(self, url: str) -> None:
         parsed = _parse(url)
         self._store: Store = PostgresStore(parsed) if parsed.get_backend_name() == "postgresql" else SqliteStore(url)
+        self._shown = parsed.render_as_string(hide_password=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         # A file of SQLite has one gateway at a time; whoever starts on it is alone.
         self.shared = parsed.get_backend_name() == "postgresql"
 
     async def start(self) -> None:
-        """Create or change the tables and begin to accept work. Raises ``ValueError`` as ``bring_up_to_date``."""
+        """Create or change the tables and begin to accept work.
+
+        Raises:
+            ValueError: the database cannot be opened, and why; or as ``bring_up_to_date``.
+        """
         self._loop = asyncio.get_running_loop()
         if self.shared:  # SQLite's transactions run in a thread of their own, from begin to end.
             _loops_with_databases[self._loop] = _loops_with_databases.get(self._loop, 0) + 1
-        await self._store.start()
+        try:
+            await self._store.start()
+        except (SQLAlchemyError, OSError) as error:
+            raise ValueError(f"expected a database at {self._shown}, found none: {_reason(error)}") from error
 
     async def stop(self) -> None:
         """Commit what is queued, then close."""
@@ -125,6 +133,12 @@ def insert_if_new(connection: Connection, table: Table, values: dict[str, object
     """Insert a row unless one with the same key is there; whether it was new."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return connection.execute(dialect.insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+
+
+def _reason(error: Exception) -> str:
+    """What the driver says, without the names of its classes."""
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return str((said.__cause__ if said is not None else None) or said or error)
 
 
 def _parse(url: str) -> URL:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from loopmeter import ChunkReceived, KeepAlive, LoopRequest, PlanInfo, PriceBook, Quote, StreamEnded
+from loopmeter import ChunkReceived, KeepAlive, LoopRequest, PlanInfo, PriceBook, Quote, ResolvedRequest, StreamEnded
 from loopmeter_engine.contract import Engine, ScoreSheet
 from loopmeter_gateway import shared_limits
 from loopmeter_gateway.accounts import keys
@@ -50,6 +50,7 @@ from loopmeter_gateway.tracing import span
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
+SCORES_TRIED_S = 86_400  # The engine that can make it may come back.
 QUOTES_KEPT_S = 86_400  # A client that comes late is told that its quote has expired, not that it never was.
 
 
@@ -106,9 +107,10 @@ class Gateway:
         await self.sweep()
         await self._take_up_orphans(alone=not self.database.shared)
         self._worker.start()
-        self._keep(self._sweep_on())
+        self.keep(self._sweep_on())
+        self.keep(self._score_late())
         if self._usage is not None:
-            self._keep(self._usage.run(self.id, self.settings.usage_every_s))
+            self.keep(self._usage.run(self.id, self.settings.usage_every_s))
         self.ready = True
 
     def say_goodbye(self) -> None:
@@ -238,7 +240,7 @@ class Gateway:
     async def _deliver(self, live: LiveJob) -> None:
         """Charge the first chunk ahead, once, however many readers ask for it."""
         if live.delivering is None:
-            live.delivering = self._keep(self._deliver_first(live))
+            live.delivering = self.keep(self._deliver_first(live))
         await asyncio.shield(live.delivering)
 
     async def _deliver_first(self, live: LiveJob) -> None:
@@ -265,23 +267,31 @@ class Gateway:
         self._worker.wake()
 
     async def score(self, record: JobRecord) -> ScoreSheet | None:
-        """The score of a job; ``None`` if it was not kept and this is not the engine that would play it."""
+        """The score of a job; ``None`` if it was not kept and cannot be made: a live session has none, another engine
+        would play another one, and so would this one without the sound that the job was made from."""
         if record.offer.live:
             return None
-        sheet = await self.database.read(lambda connection: scores.find_score(connection, record.id))
-        if sheet is None and record.offer.fingerprint == self.engine.info().fingerprint:
-            request = (await self._with_sound(record)).offer.request
-            made = sheet = await self.plan(lambda: self.engine.score(request))
-            await self.database.write(lambda connection: scores.keep_score(connection, record.id, made))
-        return sheet
+        found, sheet, request = await self.database.read(partial(_score_or_request, record=record))
+        if found or record.offer.fingerprint != self.engine.info().fingerprint:
+            return sheet
+        made = await self.plan(lambda: self.engine.score(request))
+        return await self.database.write(lambda connection: scores.keep_score(connection, record.id, made))
 
-    async def _score_early(self, record: JobRecord) -> None:
-        """Keep the score of a job whose sound is forgotten at its end, as the engine may need it for that."""
+    async def _score_early(self, record: JobRecord) -> bool:
+        """Keep the score of a job that came with sound, which is forgotten then; whether it is kept."""
         try:
-            await self.score(record)
+            return await self.score(record) is not None
         # An engine is a plug-in. The job goes on; whoever asks for its score is told.
         except Exception:
             _log.exception("the score could not be kept", extra={"job_id": record.id})
+            return False
+
+    async def _score_late(self) -> None:
+        """Make the scores of jobs that ended without, because a gateway died; give up after ``SCORES_TRIED_S``."""
+        for record in await self.database.read(records.unscored_jobs):
+            over_ms = self.now_ms() - (record.finished_at_ms or 0)
+            if not await self._score_early(record) and over_ms > SCORES_TRIED_S * 1000:
+                await self.database.write(partial(scores.keep_none, job_id=record.id))
 
     async def _with_sound(self, record: JobRecord) -> JobRecord:
         """A job as the engine needs it: with the sound that came along, unless it has ended."""
@@ -400,6 +410,7 @@ class Gateway:
                     await self.database.write(partial(keys.forget_client_tokens, before_ms=before_ms))
                     await self.database.write(partial(shared_limits.forget, now_ms=self.now_ms()))
                     await self.chunks.forget(self.clock.now() - timedelta(days=self.settings.chunk_days))
+                    await self._score_late()
                     forget_at = self.clock.now() + timedelta(hours=1)
             # A full disk now may be a free one later. The sweeper must outlive what it cannot do today.
             except Exception:
@@ -429,9 +440,9 @@ class Gateway:
         live.priority = plan.priority
         self.live_jobs[live.record.id] = live
         if any(getattr(live.record.offer.request, name) for name in quotes.SOUNDS):
-            self._keep(self._score_early(live.record))
+            self.keep(self._score_early(live.record))
         if live.record.runs_by_itself:
-            self._keep(self._read_to_end(live))
+            self.keep(self._read_to_end(live))
 
     async def _read_to_end(self, live: LiveJob) -> None:
         """Be the reader of a job that runs by itself."""
@@ -444,7 +455,7 @@ class Gateway:
         finally:
             self.detach(live)
 
-    def _keep(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+    def keep(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Start a task and keep it from being collected."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -459,3 +470,9 @@ class Gateway:
     def hold_ttl_ms(self) -> int:
         """How long a hold lasts that does not move."""
         return self.settings.hold_ttl_s * 1000
+
+
+def _score_or_request(connection: Connection, record: JobRecord) -> tuple[bool, ScoreSheet | None, ResolvedRequest]:
+    """Whether the score of a job is settled, that score, and else the request to make it of, with its sound."""
+    offer = sent_sound.find_sound(connection, record.id, record.offer)
+    return *scores.find_score(connection, record.id), offer.request

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import gc
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -15,9 +16,12 @@ from loopmeter_engine.contract import Engine
 from loopmeter_engine.guard import DEADLINE_S
 from loopmeter_engine.registry import open_engine
 from loopmeter_gateway.app import create_app
+from loopmeter_gateway.clock import SystemClock, to_ms
+from loopmeter_gateway.database import once
 from loopmeter_gateway.gateway import Gateway
 from loopmeter_gateway.logs import set_up_logs
-from loopmeter_gateway.settings import Settings
+from loopmeter_gateway.money.books import Books
+from loopmeter_gateway.settings import Settings, with_numbers
 
 # How long a stream may take to say goodbye. What it has not delivered by then is resumed at the next start.
 STOP_S = 5
@@ -38,21 +42,28 @@ def serve(
     deadline_s: float | None = None,
     usage_target: str = "",
     usage_token: str = "",
+    numbers: Iterable[str] = (),
     announce: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready; port 0 takes a free one.
 
-    ``deadline_s`` is what the engine gets for one chunk. ``announce`` is given the address instead of printing it.
+    ``deadline_s`` is what the engine gets for one chunk. ``numbers`` are further settings, such as ``chunk_days=90``,
+    as ``with_numbers`` takes them. ``announce`` is given the address instead of printing it.
 
     Raises:
         EngineUnavailable: no engine of that name can be loaded.
-        ValueError: the database address or its content cannot be used, or there is no such price book or usage target.
+        ValueError: the database address or its content cannot be used, or there is no such price book, usage target or
+            number.
         OSError: the address cannot be listened on.
     """
-    set_up_logs()
+    # Once more than needed, because what is wrong with either is said here in a sentence, and from within the server
+    # by pages of its own frames.
+    once(db, partial(Books(price_book).put_in_force, now_ms=to_ms(SystemClock().now())))
     settings = Settings(db=db, price_book=price_book, chunks=chunks, usage_target=usage_target, usage_token=usage_token)
     if data is not None:
         settings = replace(settings, data=data)
+    settings = with_numbers(settings, numbers)
+    set_up_logs()
     serve_engine(open_engine(engine, deadline_s or DEADLINE_S), settings, host, port, announce or _announce)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,25 @@ class Settings:
     usage_target: str = ""
     usage_token: str = field(default="", repr=False)
     usage_every_s: float = 30.0
+
+
+def with_numbers(settings: Settings, changes: Iterable[str]) -> Settings:
+    """Settings with other numbers, each written as ``chunk_days=90``.
+
+    Raises:
+        ValueError: there is no such number, or its value is none above 0.
+    """
+    kinds = {known.name: type(known.default) for known in fields(Settings) if isinstance(known.default, int | float)}
+    found: dict[str, Any] = {}
+    for change in changes:
+        name, equals, said = change.partition("=")
+        if name not in kinds or not equals:
+            raise ValueError(f"expected NAME=NUMBER with one of {', '.join(sorted(kinds))}, found {change!r}")
+        try:
+            found[name] = kinds[name](said)
+        except ValueError:
+            found[name] = 0
+        if not (found[name] > 0 and math.isfinite(found[name])):
+            number = "whole number" if kinds[name] is int else "number"
+            raise ValueError(f"{name}: expected a {number} above 0, found {said!r}")
+    return replace(settings, **found)

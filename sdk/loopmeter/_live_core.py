@@ -179,7 +179,8 @@ class LiveCore:
             case LiveHeartbeat():
                 return None, []
             case LiveError() if not self._opened:
-                raise api_error_type(message.problem.status, message.problem.code)(message.problem)
+                refused = api_error_type(message.problem.status, message.problem.code)
+                raise refused(message.problem, retry_after_s=message.retry_after_s)
             case LiveError(ref=ref):
                 self._pending.pop(ref or "", None)
                 return message, []

@@ -266,12 +266,14 @@ class LiveEnded(_Event):
 class LiveError(_Event):
     """A message was refused and changed nothing; ``ref`` is that of a refused ``LiveSet``. The session goes on.
 
-    After a refused ``LiveStart`` or ``LiveResume`` the gateway closes, with code 4000 + the problem's status.
+    After a refused ``LiveStart`` or ``LiveResume`` the gateway closes, with code 4000 + the problem's status. With 429
+    and 503 ``retry_after_s`` says when to ask again.
     """
 
     type: Literal["error"] = "error"
     problem: Problem
     ref: str | None = None
+    retry_after_s: int | None = None
 
 
 ServerMessage = (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from loopmeter._cli._program import program
+from loopmeter_gateway.money.price_book import parse_price_book
 
-from .conftest import House
+from .conftest import BOTH_STORES, House
 from .test_admin_http import MINE
 
 
@@ -48,6 +51,42 @@ def test_a_customer_gets_a_plan_a_key_and_tokens(shell: Shell) -> None:
     assert key["key"].startswith("lm_") and key["scopes"] == ["make"]
     assert (granted["available"], again["available"], less["available"]) == (60_500, 60_500, 60_100)
     assert {found["name"] for found in shell.json("customer", "list")["customers"]} == {"ada", "bob"}
+
+
+@BOTH_STORES
+def test_every_movement_of_a_customer_is_listed_with_its_reason(shell: Shell, house: House) -> None:
+    shell.run("grant", "ada", "2000", "--reason", "invoice 17", "--reference", "inv-17")
+    job_id = asyncio.run(paid_job(house))
+    shell.run("refund", job_id, "300", "--reason", "a click")
+    shell.run("adjust", "ada", "-50", "--reason", "typing error")
+    found = shell.json("entries", "ada")["entries"]
+    chunks = shell.json("job", "list")["jobs"][0]["chunks"]
+    table = shell.run("entries", "ada", "--limit", "2").output
+
+    by_kind = {entry["kind"]: entry for entry in found}
+    assert {kind: entry["tokens"] for kind, entry in by_kind.items()} == {
+        "grant": 2000,
+        "charge": -800,
+        "refund": 300,
+        "adjustment": -50,
+    }
+    assert sum(entry["tokens"] for entry in found) == shell.json("customer", "show", "ada")["posted"]
+    assert (by_kind["charge"]["job_id"], by_kind["charge"]["chunks"]) == (job_id, chunks)
+    assert (by_kind["grant"]["reason"], by_kind["grant"]["reference"]) == ("invoice 17", "inv-17")
+    assert by_kind["refund"]["job_id"] == job_id
+    assert (table.count("\n"), "typing error" in table) == (3, True)
+    assert shell.json("entries", "ada", "--until", "2001-01-01") == {"entries": []}
+
+
+def test_times_are_shown_to_people_as_times(shell: Shell) -> None:
+    assert re.search(
+        r"created_at.*\n.*standard-1 +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", shell.run("price-book", "list").output
+    )
+
+
+def test_a_shipped_price_book_is_printed_as_a_file_to_begin_with(shell: Shell) -> None:
+    assert parse_price_book(shell.run("price-book", "show", "loops").output).name == "loops"
+    assert "expected a price book" in shell.run("price-book", "show", "mine").output
 
 
 def test_a_key_is_listed_rotated_budgeted_and_revoked(shell: Shell, house: House) -> None:
@@ -88,6 +127,52 @@ def test_reports_are_tables_csv_and_json(shell: Shell) -> None:
     assert shell.json("audit") == {"posted_sum": 0, "open_holds": 0, "faults": []}
     assert shell.json("hold", "list") == {"holds": []}
     assert shell.json("job", "list", "--customer", "ada") == {"jobs": []}
+
+
+def test_a_refund_without_a_number_gives_back_what_is_left_once(shell: Shell, house: House) -> None:
+    shell.run("grant", "ada", "800")
+    job_id = asyncio.run(paid_job(house))
+    part = shell.json("refund", job_id, "300", "--reason", "a click")
+    rest = [shell.json("refund", job_id, "--reason", "the rest", "--reference", "r-1") for _ in range(2)]
+    more = shell.run("refund", job_id, "--reason", "again")
+
+    assert [found["available"] for found in (part, *rest)] == [300, 800, 800]
+    assert (more.exit_code, "nothing left of the 800" in more.output) == (1, True)
+
+
+async def paid_job(house: House) -> str:
+    async with house.open() as client:
+        job_id = str((await client.order()).json()["id"])
+        await client.ended(job_id)
+        return job_id
+
+
+@pytest.mark.parametrize(
+    ("db", "words"),
+    [
+        ("sqlite:////no/such/folder/loopmeter.db", "found none: unable to open database file"),
+        ("postgresql+asyncpg://ada:secret@127.0.0.1:9/loopmeter", "ada:***@127.0.0.1:9/loopmeter, found none"),
+        ("mysql://127.0.0.1/loopmeter", "expected a database such as sqlite:///loopmeter.db"),
+    ],
+)
+@pytest.mark.parametrize("command", [("admin", "customer", "list"), ("serve", "--engine", "fake", "--port", "0")])
+def test_a_database_that_cannot_be_opened_is_named_in_a_sentence(db: str, words: str, command: tuple[str, ...]) -> None:
+    group, *rest = command
+    result = CliRunner().invoke(program, [group, "--db", db, *rest])
+
+    assert result.exit_code == 1
+    assert words in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_serve_without_such_a_price_book_ends_with_a_sentence(house: House) -> None:
+    command = ["serve", "--db", house.settings.db, "--engine", "fake", "--port", "0", "--price-book", "mine-1"]
+    result = CliRunner().invoke(program, command)
+
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: expected a price book such as standard-1, found none called 'mine-1'\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ ADDRESSES = [
     ("POST", "/admin/customers"),
     ("GET", "/admin/customers/ada"),
     ("PATCH", "/admin/customers/ada"),
+    ("GET", "/admin/customers/ada/entries"),
     ("POST", "/admin/customers/ada/grants"),
     ("POST", "/admin/customers/ada/adjustments"),
     ("GET", "/admin/customers/ada/keys"),

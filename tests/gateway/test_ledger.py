@@ -153,6 +153,28 @@ def test_transfers_are_append_only(db: Engine, statement: str) -> None:
 
 
 @BOTH_STORES
+@pytest.mark.parametrize("wrong", [{"debit": "nobody"}, {"credit": "nobody"}, {"hold_id": "none"}], ids=str)
+def test_the_database_refuses_an_entry_that_names_what_is_not_there(db: Engine, wrong: dict[str, str]) -> None:
+    entry = {"debit": ledger.GRANTS, "credit": "ada", "amount": 5, "now_ms": 0, "kind": "grant"} | wrong
+
+    with pytest.raises(IntegrityError), db.begin() as connection:
+        ledger.record_transfer(connection, **entry, reason="a test", actor="test")  # type: ignore[arg-type]
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("table", ["accounts", "holds"])
+@pytest.mark.parametrize("change", ["DELETE FROM {}", "UPDATE {} SET id = 'other' || id"], ids=["delete", "rename"])
+def test_what_an_entry_names_stays_there(db: Engine, table: str, change: str) -> None:
+    with db.begin() as connection:
+        grant(connection, 100)
+        hold(connection, "job", 80)
+        post(connection, "job", 0, 10)
+
+    with pytest.raises(IntegrityError), db.begin() as connection:
+        connection.execute(text(change.format(table)))
+
+
+@BOTH_STORES
 def test_taking_back_stops_at_what_is_available(db: Engine) -> None:
     with db.begin() as connection:
         grant(connection, 1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 
 import httpx
@@ -15,9 +16,10 @@ from loopmeter_gateway.clock import ManualClock
 from loopmeter_gateway.jobs.live import LiveJob
 from loopmeter_gateway.jobs.queue import LeaseQueue
 from loopmeter_gateway.limits import RateLimiter
+from loopmeter_gateway.live.session import LiveSession
 from loopmeter_gateway.money.audit import Audit
 
-from .conftest import OFF_PEAK, Client, Gate, House, until
+from .conftest import BOTH_STORES, OFF_PEAK, Client, Gate, House, until
 from .live_client import PROMPTS, listening, peer, playing
 
 pytestmark = pytest.mark.anyio
@@ -237,6 +239,73 @@ async def test_sessions_at_once_are_counted_over_all_gateways_of_a_database(hous
     assert again == ["started"] * 3
     assert after == ["started", "too_many_streams"]
     assert house.audit() == Audit(posted_sum=0, open_holds=3, faults=())
+
+
+async def started_or_wait_s(url: str, key: str) -> int:
+    """Start a session: 0, or after how many seconds the gateway says that it may be started."""
+    async with peer(url, key) as found:
+        await found.send("start", session="another", prompts=PROMPTS)
+        answer = await found.receive()
+        assert isinstance(answer, dict)
+        assert answer["type"] == "started" or answer["problem"]["code"] == "too_many_streams"
+        return 0 if answer["type"] == "started" else int(answer["retry_after_s"])
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("how", ["left", "paused"])
+async def test_whoever_has_too_many_sessions_is_told_when_one_will_have_ended(house: House, how: str) -> None:
+    """On PostgreSQL the session is that of another gateway."""
+    house.grant(5000)
+    limits = {"grace_s": 30.0, "live_pause_s": 40.0, "sweep_every_s": 3600.0}
+    async with AsyncExitStack() as stack:
+        client, url = await stack.enter_async_context(listening(house, **limits))
+        use_plan(client, live_streams_max=1)
+        asked = [client, url]
+        if client.gateway.database.shared:
+            asked = list(await stack.enter_async_context(listening(house, **limits)))
+            use_plan(asked[0], live_streams_max=1)
+        live = await stack.enter_async_context(playing(url, house.key, session="one"))
+        session = next(iter(client.gateway.live_jobs.values()))
+        assert isinstance(session, LiveSession)
+        while_played = await started_or_wait_s(asked[1], house.key)
+        if how == "left":
+            live.cut()
+        else:
+            await live.send("pause")
+        await until(lambda: session.said_ends_at_ms is not None)
+        house.clock.advance(9)
+        waits = [await started_or_wait_s(asked[1], house.key)]
+        house.clock.advance(waits[0] - 3600 - 1)  # The sweep comes later, and is in what was said.
+        await client.gateway.sweep()
+        waits.append(await started_or_wait_s(asked[1], house.key))
+        house.clock.advance(1)
+        await client.gateway.sweep()
+        waits.append(await started_or_wait_s(asked[1], house.key))
+
+    assert while_played == 30 + 3600
+    assert waits == [(21 if how == "left" else 31) + 3600, 1 + 3600, 0]
+
+
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+async def test_a_session_whose_gateway_is_gone_ends_when_it_was_said_to(house: House) -> None:
+    house.grant(5000)
+    async with listening(house) as (second, url):
+        use_plan(second, live_streams_max=1)
+        async with listening(house) as (_, other), playing(other, house.key, session="one"):
+            pass
+        wait_s = await started_or_wait_s(url, house.key)
+        house.clock.advance(5)
+        await second.gateway.sweep()  # The session is taken up.
+        house.clock.advance(wait_s - 5 - 2)
+        await second.gateway.sweep()
+        early = await started_or_wait_s(url, house.key)
+        house.clock.advance(2)
+        await second.gateway.sweep()
+        again = await started_or_wait_s(url, house.key)
+
+    assert wait_s == 5 + 30 + 1
+    assert early >= 1
+    assert again == 0
 
 
 async def test_a_job_says_its_place_before_its_first_chunk_only(house: House, gate: Gate) -> None:

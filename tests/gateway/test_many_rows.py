@@ -69,3 +69,24 @@ def test_what_cannot_be_done_for_one_row_raises_and_is_undone(
     with pytest.raises(error):
         once(store, lambda connection: WORK.run(connection, rows))
     assert once(store, found) == [[("hat", 3), ("kick", 1), ("snare", 2)], [], []]
+
+
+def test_values_arrive_as_they_are(store: str) -> None:
+    kept = ForEach(
+        {"said": "text", "number": "bigint", "share": "double precision", "blob": "bytea"},
+        "INSERT INTO kept (said, number, share, blob) SELECT given.said, given.number, given.share, given.blob "
+        "FROM given WHERE true",
+    )
+    words = ['a "b"', "c\\d", "e, {f}", "NULL", "", " ", "\u266f\n", None]
+    numbers = [2**63 - 1, -(2**63), 0, None, 1, 2, 3, 4]
+    shares = [0.1, 1e-300, 1.7976931348623157e308, None, -0.5, 1 / 3, 5e-324, 123456789.123456789]
+    blobs = [b"", b"\0{},", None, b"\\x41", b"NULL", b"x", b"y", b"z"]
+    rows = list(zip(words, numbers, shares, blobs, strict=True))
+
+    def work(connection: Connection) -> list[tuple[object, ...]]:
+        blob = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
+        connection.execute(text(f"CREATE TABLE kept (said TEXT, number BIGINT, share DOUBLE PRECISION, blob {blob})"))
+        kept.run(connection, [dict(zip(kept.types, row, strict=True)) for row in rows])
+        return [tuple(row) for row in connection.execute(text("SELECT * FROM kept"))]
+
+    assert once(store, work) == rows

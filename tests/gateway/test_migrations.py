@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -73,6 +74,16 @@ def checks(connection: Connection) -> dict[str, set[str]]:
     return found | {"triggers": {str(row[0]) for row in connection.execute(text(triggers))}}
 
 
+def created_by(dialect: str) -> Callable[..., bool]:
+    """Alembic compares what a store has with what it should have, but does not read that some is for one store."""
+
+    def included(thing: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
+        condition = None if reflected else getattr(thing, "_ddl_if", None)
+        return condition is None or condition.dialect == dialect
+
+    return included
+
+
 def test_the_newest_step_is_the_head() -> None:
     assert steps().get_current_head() == migrations.HEAD
 
@@ -82,7 +93,8 @@ def test_the_steps_lead_to_the_tables_of_today(db: Engine) -> None:
     with db.begin() as connection:
         upgrade(connection, "head")
 
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        options = {"include_object": created_by(connection.dialect.name)}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
 
 
 @BOTH_STORES

@@ -78,7 +78,7 @@ def test_every_answer_to_an_operator_has_an_example(schema: dict[str, Any]) -> N
         (success,) = (body for status, body in operation["responses"].items() if status.startswith("2"))
         assert all("example" in content for content in success["content"].values()), name
         assert all("example" in content for content in operation.get("requestBody", {}).get("content", {}).values())
-    assert len(operator) == 22
+    assert len(operator) == 23
 
 
 def test_sound_and_problems_are_told_by_their_media_types(schema: dict[str, Any]) -> None:

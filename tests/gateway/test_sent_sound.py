@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from loopmeter import ChunkReceived, LoopRequest
-from loopmeter_engine.contract import Chunk, Plan, ScoreSheet
+from loopmeter_engine.contract import Chunk, EngineFailed, Plan, ScoreSheet
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_gateway.accounts.customers import Caller
 from loopmeter_gateway.database import Database
 from loopmeter_gateway.jobs.records import Order
 from loopmeter_gateway.tables import jobs, quotes, sent_sounds
 
-from .conftest import BOTH_STORES, LOOP, Client, House
+from .conftest import BOTH_STORES, LOOP, PATIENCE_S, Client, House
 
 pytestmark = [pytest.mark.anyio, BOTH_STORES]
 _KEYS = itertools.count()
+ROOT = Path(__file__).parents[2]
 SOUND = "c291bmQg" * 20_000
 
 REQUEST = LoopRequest.model_validate(LOOP | {"reference_audio_base64": SOUND})
@@ -126,3 +132,63 @@ async def test_the_sound_is_forgotten_when_a_job_is_cancelled_or_expires(house: 
 
     assert counts == [1, 0, 1, 0]
     assert house.audit().open_holds == 0
+
+
+async def killed_before_the_score(house: House) -> str:
+    """A job that has ended, in a database whose gateway died before it kept the score."""
+    settings = house.settings
+    command = ["-m", "tests.gateway.unscored_process", settings.db, str(settings.data), house.customer_id]
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=ROOT, stdout=subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    return output.decode().strip()
+
+
+async def test_a_score_that_a_killed_gateway_did_not_keep_is_made_again_of_the_sound(house: House) -> None:
+    house.grant(5000)
+    job_id = await killed_before_the_score(house)
+    async with house.open(Listener()) as client:
+        sounds = [(await kept(client.gateway.database))[0]]
+        midi = (await client.http.get(f"/v1/loops/{job_id}/midi")).content
+        sounds.append((await kept(client.gateway.database))[0])
+        ended = await client.job(job_id)
+
+    assert midi.decode() == ended["score"]["heard"] == hashlib.sha256(SOUND.encode()).hexdigest()
+    assert (ended["state"], ended["tokens_charged"]) == ("completed", ended["tokens_quoted"])
+    assert sounds[0] in (0, 1)  # Whether the gateway or this test was first to make it.
+    assert sounds[1] == 0
+
+
+async def forgotten(client: Client) -> None:
+    """Wait until no sound is kept: the gateway does that by itself, soon after its start."""
+    if (await kept(client.gateway.database))[0]:
+        await asyncio.sleep(0.05)
+        await forgotten(client)
+
+
+class Silent(Listener):
+    """An engine that can make no score."""
+
+    def score(self, request: LoopRequest) -> ScoreSheet:
+        raise EngineFailed("not today")
+
+
+async def test_a_score_is_given_up_after_a_day_and_never_made_without_its_sound(house: House) -> None:
+    house.grant(5000)
+    async with house.open(Silent()) as client:
+        job_id = await order(client)
+        await read(client, job_id, 0, 1)
+        await client.http.delete(f"/v1/loops/{job_id}")
+        sounds = [(await kept(client.gateway.database))[0]]
+    house.clock.advance(25 * 3600)
+    async with house.open(Silent()) as client:
+        async with asyncio.timeout(PATIENCE_S):
+            await forgotten(client)
+    async with house.open(Listener()) as client:
+        midi = await client.http.get(f"/v1/loops/{job_id}/midi")
+        job = await client.job(job_id)
+
+    assert sounds == [1]
+    assert (midi.status_code, midi.json()["code"]) == (404, "not_found")
+    assert "without" in midi.json()["detail"]
+    assert (job["state"], job["score"]) == ("cancelled", None)

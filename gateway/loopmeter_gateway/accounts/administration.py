@@ -14,14 +14,22 @@ from loopmeter import Job, PriceBook
 from loopmeter_gateway.accounts import customers, keys
 from loopmeter_gateway.accounts.keys import KeyRecord, KeySpec
 from loopmeter_gateway.jobs import records
+from loopmeter_gateway.jobs.records import JobRecord
 from loopmeter_gateway.money import allowances, ledger, movements
 from loopmeter_gateway.money.books import Books, store_book, take_book
 from loopmeter_gateway.money.movements import Why
 from loopmeter_gateway.money.price_book import book_id, find_plan
+from loopmeter_gateway.money.statement import Entry, statement
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import holds, jobs
 
 PAGE_MAX = 200
+
+
+class OwnedJob(Job):
+    """A job, and whose it is."""
+
+    customer_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,11 @@ def set_terms(
 # Tokens.
 
 
+def list_entries(connection: Connection, customer: str, limit: int, before_ms: int | None = None) -> list[Entry]:
+    """What moved the tokens of a customer, newest first. Raises ``Refused`` not_found."""
+    return statement(connection, customers.find_customer(connection, customer), limit, before_ms)
+
+
 def grant(connection: Connection, customer: str, tokens: int, now_ms: int, why: Why) -> CustomerRecord:
     """Give tokens, or take back what is available. Raises ``Refused``."""
     customer_id = customers.find_customer(connection, customer)
@@ -134,9 +147,8 @@ def adjust(connection: Connection, customer: str, tokens: int, now_ms: int, why:
 
 
 def refund(connection: Connection, job_id: str, tokens: int | None, now_ms: int, why: Why) -> CustomerRecord:
-    """Give back what a job was charged, all of it or a part. Raises ``Refused``."""
-    job = find_job(connection, job_id)
-    movements.refund(connection, job_id, job.tokens_charged if tokens is None else tokens, now_ms, why)
+    """Give back a part of what a job was charged, or all that is left of it. Raises ``Refused``."""
+    movements.refund(connection, job_id, tokens, now_ms, why)
     owner = connection.execute(select(jobs.c.customer_id).where(jobs.c.id == job_id)).scalar_one()
     return show_customer(connection, owner)
 
@@ -183,7 +195,7 @@ def add_book(connection: Connection, toml: str, now_ms: int) -> PriceBook:
 
 def list_jobs(
     connection: Connection, customer: str | None, state: str | None, before: int | None, limit: int
-) -> tuple[list[Job], int | None]:
+) -> tuple[list[OwnedJob], int | None]:
     """Jobs of all customers, newest first, and the cursor of the next page. Raises ``Refused`` not_found."""
     wanted = select(jobs).order_by(jobs.c.number.desc()).limit(limit + 1)
     if customer is not None:
@@ -193,8 +205,12 @@ def list_jobs(
     if before is not None:
         wanted = wanted.where(jobs.c.number < before)
     rows = connection.execute(wanted).all()
-    found = [records.record_of(row).wire() for row in rows[:limit]]
+    found = [_owned(records.record_of(row)) for row in rows[:limit]]
     return found, rows[limit - 1].number if len(rows) > limit else None
+
+
+def _owned(record: JobRecord) -> OwnedJob:
+    return OwnedJob(customer_id=record.customer_id, **dict(record.wire()))
 
 
 def find_job(connection: Connection, job_id: str) -> Job:

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from loopmeter import Job, JobState
 from loopmeter_gateway.accounts import administration, keys
-from loopmeter_gateway.accounts.administration import PAGE_MAX, CustomerRecord, HoldRecord, NewKey
+from loopmeter_gateway.accounts.administration import PAGE_MAX, CustomerRecord, HoldRecord, NewKey, OwnedJob
 from loopmeter_gateway.accounts.keys import KeyRecord, KeySpec, key_scopes
 from loopmeter_gateway.clock import to_ms
 from loopmeter_gateway.database import Work
@@ -24,6 +24,7 @@ from loopmeter_gateway.money.books import StoredBook, look_up_book, stored_books
 from loopmeter_gateway.money.movements import TOKENS_MAX, Why
 from loopmeter_gateway.money.price_book import book_id, parse_price_book
 from loopmeter_gateway.money.reports import MarginRow, Rates, Simulation
+from loopmeter_gateway.money.statement import Entry
 from loopmeter_gateway.problems import Refused
 
 _Request = Request[Any, Any, Any]
@@ -91,7 +92,7 @@ class Movement(_Body):
 
 
 class Refund(_Body):
-    """What to give back; without ``tokens`` all that the job was charged."""
+    """What to give back; without ``tokens`` all that is left of what the job was charged."""
 
     tokens: Annotated[int, Field(ge=1, le=TOKENS_MAX)] | None = None
     reason: _Reason
@@ -118,7 +119,7 @@ class SimulationOrder(_Body):
 class JobPage(BaseModel):
     """Jobs, newest first. ``next`` is the cursor of the page after this one."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[OwnedJob, ...]
     next: int | None
 
 
@@ -174,6 +175,17 @@ class Admin(Controller):
         """Correct a balance up or down."""
         why, now_ms = _why(request, data.reason, data.reference), _now_ms(request)
         return await _write(request, lambda c: administration.adjust(c, customer, data.tokens, now_ms, why))
+
+    @get("/customers/{customer:str}/entries")
+    async def list_entries(
+        self,
+        request: _Request,
+        customer: FromPath[str],
+        before_ms: Annotated[int | None, QueryParameter(name="before_ms", ge=0, le=CURSOR_MAX)] = None,
+        limit: Annotated[int, QueryParameter(name="limit", ge=1, le=PAGE_MAX)] = 50,
+    ) -> list[Entry]:
+        """What moved a customer's tokens, newest first; the charges of a job are one entry."""
+        return await _read(request, lambda c: administration.list_entries(c, customer, limit, before_ms))
 
     # Keys.
 
@@ -249,7 +261,7 @@ class Admin(Controller):
 
     @post("/jobs/{job_id:str}/refunds", guards=[require_json], status_code=201)
     async def refund(self, request: _Request, job_id: FromPath[str], data: JSONBody[Refund]) -> CustomerRecord:
-        """Give back what a job was charged, all of it or a part."""
+        """Give back a part of what a job was charged, or all that is left of it."""
         why, now_ms = _why(request, data.reason, data.reference), _now_ms(request)
         return await _write(request, lambda c: administration.refund(c, job_id, data.tokens, now_ms, why))
 

@@ -96,7 +96,8 @@ def _parse(text: str) -> Any:
 
 async def _refuse(socket: _Socket, refused: Refused) -> None:
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-        await socket.send_text(encode_live(LiveError(problem=refused.problem())))
+        wait_s = refused.amounts.get("retry_after_s") if refused.kind.status in (429, 503) else None
+        await socket.send_text(encode_live(LiveError(problem=refused.problem(), retry_after_s=wait_s)))
         await socket.close(CLOSE_PROBLEM + refused.kind.status, refused.code)
 
 

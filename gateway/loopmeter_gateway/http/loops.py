@@ -120,9 +120,15 @@ class Loops(Controller):
     @get("/loops/{job_id:str}/midi")
     async def midi(self, request: _Request, job_id: FromPath[str]) -> Response[bytes]:
         """The score as a Standard MIDI File."""
-        sheet = await gateway_of(request).score(await _find(request, job_id))
-        if sheet is None:
+        gateway, record = gateway_of(request), await _find(request, job_id)
+        sheet = await gateway.score(record)
+        if sheet is None and record.offer.live:
+            raise Refused("not_found", f"expected a loop, found {job_id}, a live session, which has no score")
+        if sheet is None and record.offer.fingerprint != gateway.engine.info().fingerprint:
             raise Refused("engine_changed", "expected the engine that this job was planned by, found another one")
+        if sheet is None:
+            lost = "it ended before one was made of the sound that came with it, which is gone"
+            raise Refused("not_found", f"expected a job with a score, found {job_id} without: {lost}")
         return Response(sheet.midi, media_type="audio/midi")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -239,7 +239,10 @@ def store_chunks(connection: Connection, due: Sequence[Due]) -> list[Delivered]:
     meters = [_meter(found) for found in due]
     _STORE.run(connection, [_row(found, meter) for found, meter in zip(due, meters, strict=True)])
     return [
-        Delivered(_moved(found), ChunkReceived(found.chunk.pcm, meter))
+        Delivered(
+            found.record.moved(found.tokens_total, found.chunk.index + 1, found.frames_total),
+            ChunkReceived(found.chunk.pcm, meter),
+        )
         for found, meter in zip(due, meters, strict=True)
     ]
 
@@ -262,16 +265,6 @@ def _row(found: Due, meter: ChunkMeter) -> dict[str, Any]:
         "peak_memory_bytes": chunk.usage.peak_memory_bytes,
         "engine_state": _state_to_keep(chunk),
     }
-
-
-def _moved(found: Due) -> JobRecord:
-    return replace(
-        found.record,
-        state="running",
-        tokens_charged=found.tokens_total,
-        chunks_delivered=found.chunk.index + 1,
-        frames_delivered=found.frames_total,
-    )
 
 
 def _meter(found: Due) -> ChunkMeter:

@@ -21,7 +21,7 @@ from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.outbox import USAGE, cloud_event, put_event
 from loopmeter_gateway.money.quotes import Offer, redeem_quote, shown
 from loopmeter_gateway.problems import Refused
-from loopmeter_gateway.tables import chunks, engine_states, jobs
+from loopmeter_gateway.tables import chunks, engine_states, jobs, sent_sounds
 
 Ended = Literal["completed", "cancelled", "failed"]
 
@@ -71,6 +71,24 @@ class JobRecord:
     @property
     def chunk_count(self) -> int:
         return len(self.offer.chunk_frames)
+
+    def moved(self, tokens_charged: int, chunks_delivered: int, frames_delivered: int) -> JobRecord:
+        """The job after one more chunk. Written out, because ``replace`` is a twentieth of what a charge takes."""
+        return JobRecord(
+            self.id,
+            self.customer_id,
+            self.hold_id,
+            self.quote_id,
+            self.offer,
+            self.runs_by_itself,
+            "running",
+            tokens_charged,
+            chunks_delivered,
+            frames_delivered,
+            self.error,
+            self.created_at_ms,
+            self.finished_at_ms,
+        )
 
     def wire(self, score: dict[str, object] | None = None) -> Job:
         """The job as customers see it."""
@@ -187,7 +205,7 @@ def end_job(
         return record_of(connection.execute(select(jobs).where(jobs.c.id == job_id)).one())
     ledger.close_hold(connection, row.hold_id, "settled" if state == "completed" else "voided", now_ms)
     connection.execute(delete(engine_states).where(engine_states.c.job_id == job_id))
-    forget_sound(connection, job_id)
+    forget_sound(connection, job_id, heard=row.chunks_delivered > 0)
     if row.tokens_charged:
         put_event(connection, _usage_event(row), now_ms)
     return record_of(row)
@@ -214,6 +232,12 @@ def expire_jobs(connection: Connection, now_ms: int) -> list[JobRecord]:
     for hold_id in set(overdue) - {job.hold_id for job in locked}:  # Of no job.
         ledger.close_hold(connection, hold_id, "expired", now_ms)
     return ended
+
+
+def unscored_jobs(connection: Connection) -> list[JobRecord]:
+    """The jobs that ended before their scores were made of the sound that they came with: a gateway died, perhaps."""
+    theirs = select(jobs).join(sent_sounds, sent_sounds.c.job_id == jobs.c.id)
+    return [record_of(row) for row in connection.execute(theirs.where(jobs.c.state.in_(ENDED_STATES)))]
 
 
 def engine_state(connection: Connection, job_id: str) -> tuple[int, bytes | None]:

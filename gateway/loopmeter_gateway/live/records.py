@@ -10,20 +10,20 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, exists, insert, select, update
 
 from loopmeter import ENDED_STATES, ChunkReceived, LiveEndReason, LiveRequest, LiveSettings, LiveWarning
 from loopmeter_engine.contract import LiveChange
 from loopmeter_gateway.accounts.budgets import budget_left
 from loopmeter_gateway.jobs import records
 from loopmeter_gateway.jobs.deliveries import Delivery, Due, store_chunks
-from loopmeter_gateway.jobs.owners import check_owner
+from loopmeter_gateway.jobs.owners import BEAT_MS, DEAD_MS, check_owner
 from loopmeter_gateway.jobs.records import JobRecord
 from loopmeter_gateway.live.terms import WARNING_S, LiveTerms
 from loopmeter_gateway.money import ledger
 from loopmeter_gateway.money.quotes import Offer
 from loopmeter_gateway.problems import Refused
-from loopmeter_gateway.tables import accounts, holds, jobs, live_changes, live_sessions
+from loopmeter_gateway.tables import accounts, gateways, holds, jobs, live_changes, live_sessions
 
 _STATE_OF: dict[LiveEndReason, records.Ended] = {"lost": "cancelled", "idle": "cancelled", "failed": "failed"}
 _REASON_OF: dict[str, LiveEndReason] = {"completed": "stopped", "cancelled": "lost", "failed": "failed"}
@@ -54,14 +54,18 @@ class LiveOrder:
     terms: LiveTerms
     offer: Offer
     sessions_max: int = 0
+    grace_ms: int = 0
 
 
 class TooManySessions(Exception):
-    """The customer has as many sessions at once, at all gateways together, as its plan allows; nothing was held."""
+    """The customer has as many sessions at once, at all gateways together, as its plan allows; nothing was held.
 
-    def __init__(self, count: int) -> None:
-        super().__init__(f"{count} sessions")
-        self.count = count
+    ``ends_at_ms`` is when each ends at the soonest if nobody stops it, in order.
+    """
+
+    def __init__(self, ends_at_ms: list[int]) -> None:
+        super().__init__(f"{len(ends_at_ms)} sessions")
+        self.ends_at_ms = ends_at_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class SessionRecord:
     log: list[LogEntry]
     made: tuple[int, bytes | None]
     reason: LiveEndReason | None
+    ends_at_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class Played:
 def start(connection: Connection, order: LiveOrder, now_ms: int, hold_expires_at_ms: int) -> tuple[SessionRecord, bool]:
     """The one session of its key, and whether it is new. Raises ``TooManySessions``; ``Refused`` as ``order_job``."""
     if order.sessions_max:
-        _refuse_another(connection, order)
+        _refuse_another(connection, order, now_ms)
     job_id = "live_" + secrets.token_hex(12)
     offer = order.offer.model_copy(update={"tokens": order.terms.hold_due(0)})
     asked = records.Order(
@@ -115,17 +120,35 @@ def start(connection: Connection, order: LiveOrder, now_ms: int, hold_expires_at
     return find(connection, job), new
 
 
-def _refuse_another(connection: Connection, order: LiveOrder) -> None:
+def _refuse_another(connection: Connection, order: LiveOrder, now_ms: int) -> None:
     """Keep to the number of sessions at once; one that is started again is no other.
 
     The balance stays locked until this one is there, so that whoever starts another at the same time counts it.
     """
     connection.execute(select(accounts.c.id).where(accounts.c.id == order.customer_id).with_for_update())
     theirs = (holds.c.account_id == order.customer_id) & (holds.c.state == "open")  # As long as a session is played.
-    keys = select(jobs.c.idempotency_key).select_from(holds.join(jobs).join(live_sessions)).where(theirs)
-    playing = set(connection.execute(keys).scalars())
-    if len(playing) >= order.sessions_max and order.session not in playing:
-        raise TooManySessions(len(playing))
+    wanted = select(jobs.c.idempotency_key, live_sessions.c.ends_at_ms, gateways.c.seen_at_ms)
+    joined = holds.join(jobs).join(live_sessions).outerjoin(gateways, gateways.c.id == jobs.c.gateway_id)
+    playing = connection.execute(wanted.select_from(joined).where(theirs)).all()
+    if len(playing) >= order.sessions_max and order.session not in {row.idempotency_key for row in playing}:
+        shared = connection.dialect.name == "postgresql"  # Else there is no gateway but this one.
+        raise TooManySessions(sorted(_ends_at_ms(row, now_ms, order.grace_ms, shared) for row in playing))
+
+
+def _ends_at_ms(row: Any, now_ms: int, grace_ms: int, shared: bool) -> int:
+    """When a session ends at the soonest if nobody stops it: as its gateway says; if that one is silent, after another
+    one has taken the session up and waited for its client. One that plays may lose its connection now."""
+    if shared and (row.seen_at_ms is None or now_ms - row.seen_at_ms > 2 * BEAT_MS):
+        return max(now_ms, (row.seen_at_ms or 0) + DEAD_MS) + BEAT_MS + grace_ms
+    ends_at_ms: int | None = row.ends_at_ms
+    return now_ms + grace_ms if ends_at_ms is None else ends_at_ms
+
+
+def note_end(connection: Connection, job_id: str, gateway_id: str, ends_at_ms: int | None) -> None:
+    """Write down when a session of this gateway ends by itself."""
+    mine = exists(select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.gateway_id == gateway_id))
+    said = update(live_sessions).where(live_sessions.c.job_id == job_id, mine)
+    connection.execute(said.values(ends_at_ms=ends_at_ms))
 
 
 def find_by_key(connection: Connection, session: str, customer_id: str) -> SessionRecord:
@@ -152,6 +175,7 @@ def find(connection: Connection, job: JobRecord) -> SessionRecord:
         log=[_entry(change) for change in connection.execute(logged)],
         made=records.engine_state(connection, job.id),
         reason=row.reason or _REASON_OF.get(job.state),
+        ends_at_ms=row.ends_at_ms,
     )
 
 

@@ -40,6 +40,8 @@ class LiveSession(LiveJob):
         self.credit = 0
         self.paused_since: datetime | None = None
         self.warning: LiveWarning | None = None
+        self.said_ends_at_ms = found.ends_at_ms  # What the database says of its end; see ``sessions.py``.
+        self.saying = False
         self._kept = len(found.log)
         self._lease_stop = 0
         self._applied = self._places()

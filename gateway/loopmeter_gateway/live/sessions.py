@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from loopmeter import LiveEndReason, LiveRequest, LiveSet, LiveStart, PlanInfo, PriceBook, QuoteLine, ResolvedRequest
 from loopmeter_engine.contract import InvalidRequest, LiveEngine, LivePlan
 from loopmeter_gateway.accounts.customers import Caller
+from loopmeter_gateway.clock import to_ms
 from loopmeter_gateway.jobs.records import JobRecord
 from loopmeter_gateway.live import records
 from loopmeter_gateway.live.session import LiveSession
@@ -24,6 +26,8 @@ from loopmeter_gateway.problems import Refused
 
 if TYPE_CHECKING:
     from loopmeter_gateway.gateway import Gateway
+
+_log = logging.getLogger(__name__)
 
 
 class LiveSessions:
@@ -58,6 +62,7 @@ class LiveSessions:
             terms=terms,
             offer=self._offer(plan, book, granted, terms),
             sessions_max=granted.live_streams_max,
+            grace_ms=self._grace_ms,
         )
         now_ms = gateway.now_ms()
         try:
@@ -65,30 +70,58 @@ class LiveSessions:
                 lambda connection: records.start(connection, order, now_ms, now_ms + gateway.hold_ttl_ms)
             )
         except records.TooManySessions as error:
-            raise self._too_many(caller, granted, error.count) from error
+            raise self._too_many(caller, granted, error.ends_at_ms) from error
         if new:
             session = LiveSession(found, gateway.clock.now())
             gateway.register(session, granted)
             return session
         return await self._open(found)
 
-    def _too_many(self, caller: Caller, granted: PlanInfo, found: int) -> Refused:
-        """Sessions at other gateways are not looked into: of those, one that is lost now ends after the grace time."""
-        theirs = (live for live in self._gateway.live_jobs.values() if live.record.customer_id == caller.customer_id)
-        wait_s = [self._lost_in_s(live) for live in theirs if isinstance(live, LiveSession)]
+    def _too_many(self, caller: Caller, granted: PlanInfo, ends_at_ms: list[int]) -> Refused:
+        """Ask again when enough of them have ended: at the sweep after that."""
+        gateway, found = self._gateway, len(ends_at_ms)
+        rest_s = (ends_at_ms[found - granted.live_streams_max] - gateway.now_ms()) / 1000
         limit = f"at most {granted.live_streams_max} live sessions at once in plan {caller.plan}"
         return Refused(
             "too_many_streams",
             f"expected {limit}, found {found}; stop one, or wait until one has ended",
-            retry_after_s=min(wait_s, default=math.ceil(self._gateway.settings.grace_s)),
+            retry_after_s=max(1, math.ceil(rest_s + gateway.settings.sweep_every_s)),
         )
 
-    def _lost_in_s(self, live: LiveSession) -> int:
-        """When a session may end at the soonest, if nobody stops it: in whole seconds, at least 1."""
+    @property
+    def _grace_ms(self) -> int:
+        return math.ceil(self._gateway.settings.grace_s * 1000)
+
+    def _ends_at_ms(self, live: LiveSession) -> int | None:
+        """When a session ends by itself unless its client does something; ``None`` while that plays it."""
+        found = []
+        if live.parked_since is not None:
+            found.append(to_ms(live.parked_since) + self._grace_ms)
+        if live.paused_since is not None:
+            found.append(to_ms(live.paused_since) + math.ceil(self._gateway.settings.live_pause_s * 1000))
+        return min(found, default=None)
+
+    def _changed(self, live: LiveSession) -> None:
+        """A session may end at another time now: the other gateways shall know it."""
+        live.notify()
+        self._gateway.keep(self._say_end(live))
+
+    async def _say_end(self, live: LiveSession) -> None:
+        """Write down when a session ends by itself, one change after the other."""
         gateway = self._gateway
-        parked = live.parked_since or gateway.clock.now()
-        rest = parked + timedelta(seconds=gateway.settings.grace_s) - gateway.clock.now()
-        return max(1, math.ceil(rest.total_seconds()))
+        if live.saying:
+            return
+        live.saying = True
+        try:
+            while live.said_ends_at_ms != (ends_at_ms := self._ends_at_ms(live)) and not live.record.ended:
+                note = functools.partial(records.note_end, job_id=live.record.id, gateway_id=gateway.id)
+                await gateway.database.write(functools.partial(note, ends_at_ms=ends_at_ms))
+                live.said_ends_at_ms = ends_at_ms
+        # The sweep says it again. Until then others take the session for one that is played.
+        except Exception:
+            _log.exception("the end of a session could not be noted", extra={"job_id": live.record.id})
+        finally:
+            live.saying = False
 
     async def resume(self, caller: Caller, session: str) -> LiveSession:
         """A session that was started before, also one that has ended. Raises ``Refused`` not_found."""
@@ -108,12 +141,13 @@ class LiveSessions:
         """Play a session to ``connection``. Whoever played it before learns that it was taken over."""
         live.connection = connection
         live.credit = credit
-        live.notify()
         self._gateway.attach(live)
+        self._changed(live)
 
     def disconnect(self, live: LiveSession) -> None:
         """Stop playing it. Nothing more is made; after the grace time the session ends as lost."""
         self._gateway.detach(live)
+        self._changed(live)
 
     async def steer(self, live: LiveSession, asked: LiveSet) -> None:
         """Change what is played. Raises ``Refused`` invalid_request: the engine cannot play that; nothing changed."""
@@ -125,12 +159,12 @@ class LiveSessions:
     def pause(self, live: LiveSession) -> None:
         """Make and charge nothing until ``play``."""
         live.paused_since = live.paused_since or self._gateway.clock.now()
-        live.notify()
+        self._changed(live)
 
     def play(self, live: LiveSession) -> None:
         """Go on."""
         live.paused_since = None
-        live.notify()
+        self._changed(live)
         self._gateway.wake()
 
     async def end(self, live: LiveSession, reason: LiveEndReason) -> None:
@@ -151,6 +185,8 @@ class LiveSessions:
                 seconds=gateway.settings.live_pause_s
             ):
                 await self.end(live, "idle")
+            else:
+                await self._say_end(live)
 
     async def _plan(self, request: LiveRequest) -> LivePlan:
         engine = self._gateway.engine

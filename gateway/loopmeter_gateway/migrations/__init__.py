@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from loopmeter_gateway.tables import metadata
 
-HEAD = "v0007"
+HEAD = "v0010"
 _BEFORE_STEPS = "v0001"
 _START_LOCK = 0x6C6F6F70  # Any number will do, as long as all gateways take the same one.
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from loopmeter import PlanInfo
 from loopmeter_gateway.clock import from_ms
 from loopmeter_gateway.money import movements
 from loopmeter_gateway.money.books import Books
 from loopmeter_gateway.money.ledger import balance
-from loopmeter_gateway.tables import allowances, customers, transfers
+from loopmeter_gateway.tables import allowances, customers, holds, transfers
 
 _ACTOR = "plan"
 
@@ -79,7 +79,7 @@ def _close(connection: Connection, row: Any, plan: PlanInfo, now_ms: int) -> int
     customer_id, month = row.customer_id, row.month
     spent = connection.execute(
         select(func.coalesce(func.sum(transfers.c.amount), 0)).where(
-            transfers.c.debit_account_id == customer_id,
+            transfers.c.hold_id.in_(_held_since(customer_id, row.opened_at_ms)),
             transfers.c.created_at_ms >= row.opened_at_ms,
             transfers.c.kind == "charge",
         )
@@ -93,3 +93,9 @@ def _close(connection: Connection, row: Any, plan: PlanInfo, now_ms: int) -> int
     mine = (allowances.c.customer_id == customer_id) & (allowances.c.month == month)
     connection.execute(update(allowances).where(mine).values(closed_at_ms=now_ms, expired=expired))
     return kept
+
+
+def _held_since(customer_id: str, since_ms: int) -> Select[tuple[str]]:
+    """The holds that may have been charged since then: entries are found by their hold, not by their account."""
+    over = holds.c.closed_at_ms < since_ms
+    return select(holds.c.id).where(holds.c.account_id == customer_id, over.is_not(True))

@@ -19,7 +19,7 @@ from loopmeter_gateway.tables import price_books
 
 @dataclass(frozen=True, slots=True)
 class StoredBook:
-    """A price book in force. ``customers`` have it as their own."""
+    """A price book that is or was in force, as it is written."""
 
     id: str
     toml: str
@@ -46,10 +46,14 @@ def store_book(connection: Connection, toml: str, now_ms: int) -> PriceBook:
 
 def stored_book(connection: Connection, id_: str) -> PriceBook:
     """A book that is or was in force. Raises ``Refused`` not_found."""
-    toml = connection.execute(select(price_books.c.toml).where(price_books.c.id == id_)).scalar()
+    return parse_price_book(_stored(connection, id_))
+
+
+def _stored(connection: Connection, id_: str) -> str:
+    toml: str | None = connection.execute(select(price_books.c.toml).where(price_books.c.id == id_)).scalar()
     if toml is None:
         raise Refused("not_found", f"expected a price book such as standard-1, found none called {id_!r}")
-    return parse_price_book(toml)
+    return toml
 
 
 def stored_books(connection: Connection) -> list[StoredBook]:
@@ -66,8 +70,12 @@ def take_book(connection: Connection, name: str, now_ms: int) -> PriceBook:
 
 def look_up_book(connection: Connection, name: str) -> PriceBook:
     """As ``take_book``, but nothing is put in force."""
-    toml = _shipped(name)
-    return stored_book(connection, name) if toml is None else parse_price_book(toml)
+    return parse_price_book(book_toml(connection, name))
+
+
+def book_toml(connection: Connection, name: str) -> str:
+    """A shipped book by its name or id, or one that is or was in force, as it is written. Raises ``Refused``."""
+    return _shipped(name) or _stored(connection, name)
 
 
 def _shipped(name: str) -> str | None:

@@ -57,8 +57,8 @@ def expire(connection: Connection, account_id: str, tokens: int, now_ms: int, wh
     return _move(connection, "expiry", GRANTS, account_id, -tokens, now_ms, why)
 
 
-def refund(connection: Connection, job_id: str, tokens: int, now_ms: int, why: Why) -> Balance:
-    """Give back ``tokens`` of what a job was charged; the customer's balance.
+def refund(connection: Connection, job_id: str, tokens: int | None, now_ms: int, why: Why) -> Balance:
+    """Give back ``tokens`` of what a job was charged, or all that is left of it; the customer's balance.
 
     Raises:
         Refused: not_found, refund_too_large (with what is left to refund), not_finished, invalid_request,
@@ -70,13 +70,18 @@ def refund(connection: Connection, job_id: str, tokens: int, now_ms: int, why: W
         raise Refused("not_found", f"expected a job, found none called {job_id!r}")
     if job.finished_at_ms is None:
         raise Refused("not_finished", f"expected a job that has ended, found it {job.state}; cancel it first")
+    done = select(func.coalesce(func.sum(transfers.c.amount), 0)).where(
+        transfers.c.hold_id == job.hold_id, transfers.c.kind == "refund"
+    )
+    rest = job.tokens_charged - int(connection.execute(done).scalar_one())
+    if tokens is None:
+        tokens = _moved_before(connection, why.reference) or rest
+        if tokens == 0:
+            found = f"nothing left of the {job.tokens_charged} that {job_id} was charged"
+            raise Refused("refund_too_large", f"expected a job with tokens to give back, found {found}", available=0)
     if tokens <= 0:
         raise Refused.field("tokens", "a number above 0", tokens)
     if not _happened(connection, why, "refund", job.customer_id, tokens):
-        done = select(func.coalesce(func.sum(transfers.c.amount), 0)).where(
-            transfers.c.hold_id == job.hold_id, transfers.c.kind == "refund"
-        )
-        rest = job.tokens_charged - int(connection.execute(done).scalar_one())
         if tokens > rest:
             raise Refused(
                 "refund_too_large",
@@ -90,6 +95,16 @@ def refund(connection: Connection, job_id: str, tokens: int, now_ms: int, why: W
         refund_id = f"{job_id}:refund:{rest - tokens}"  # What is left falls with every refund, so no two are equal.
         put_event(connection, cloud_event(refund_id, REFUND, job.customer_id, now_ms, data), now_ms)
     return balance(connection, job.customer_id)
+
+
+def _moved_before(connection: Connection, reference: str | None) -> int | None:
+    """What a reference stands for, if it is one."""
+    if reference is None:
+        return None
+    found: int | None = connection.execute(
+        select(transfers.c.amount).where(transfers.c.reference == reference)
+    ).scalar()
+    return found
 
 
 def _move(

@@ -47,7 +47,8 @@ class Database:
         self._as_json = as_json
 
     def print(self, result: dict[str, Any], as_json: bool, sentence: str) -> None:
-        click.echo(json.dumps(result) if as_json or self._as_json else sentence.format(**result))
+        shown = {name: "-" if value is None else value for name, value in result.items()}
+        click.echo(json.dumps(result) if as_json or self._as_json else sentence.format(**shown))
 
     def print_rows(
         self,
@@ -61,15 +62,17 @@ class Database:
         if as_json or self._as_json:
             click.echo(json.dumps(result))
             return
-        table = Table(*columns, box=None)
+        table = Table(*(column.removesuffix("_ms") for column in columns), box=None)
         for row in result[key] if rows is None else rows:
-            table.add_row(*(Text(_shown(row[column])) for column in columns))
+            table.add_row(*(Text(_shown(row[column], column)) for column in columns))
         console = Console()
         # A pipe has no width; ids are cut on a narrow screen only.
         (console if console.is_terminal else Console(width=240)).print(table)
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, column: str) -> str:
+    if isinstance(value, int) and column.endswith("at_ms"):
+        return datetime.fromtimestamp(value // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return "-" if value is None else str(value)
@@ -144,14 +147,32 @@ def list_customers(gateway: Any, db: str) -> Any:
     return gateway.list_customers(db)
 
 
+@customer.command("show")
+@click.argument("customer")
+@answers("{customer_id} {name}: plan {plan}, price book {price_book}; available {available}, held {held} tokens")
+def show_customer(gateway: Any, db: str, customer: str) -> Any:
+    """Show a customer (id or name) and its balance."""
+    return gateway.show_customer(db, customer)
+
+
 @customer.command("set")
 @click.argument("customer")
 @click.option("--plan", help="From the next quote on.")
 @click.option("--price-book", help="From the next quote on; 'gateway' for that of the gateway.")
-@answers("{name}: plan {plan}, available {available} tokens")
+@answers("{name}: plan {plan}, price book {price_book}; available {available} tokens")
 def set_terms(gateway: Any, db: str, customer: str, plan: str | None, price_book: str | None) -> Any:
     """Give a customer (id or name) another plan or price book."""
     return gateway.set_terms(db, customer, plan, price_book)
+
+
+@admin.command()
+@click.argument("customer")
+@click.option("--until", type=Moment(), help="Only what was before.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@answers(rows="entries", columns=("at_ms", "kind", "tokens", "job_id", "chunks", "reason", "actor", "reference"))
+def entries(gateway: Any, db: str, customer: str, until: datetime | None, limit: int) -> Any:
+    """List what moved the tokens of a customer (id or name), newest first; the charges of a job are one."""
+    return gateway.list_entries(db, customer, limit, until)
 
 
 @admin.command()
@@ -183,7 +204,7 @@ def adjust(gateway: Any, db: str, customer: str, tokens: int, reason: str, refer
 @_REFERENCE
 @answers("{name}: available {available} tokens")
 def refund(gateway: Any, db: str, job_id: str, tokens: int | None, reason: str, reference: str | None) -> Any:
-    """Give back what a job was charged, all of it or a part."""
+    """Give back TOKENS of what a job was charged, or all that is left of it."""
     return gateway.refund(db, job_id, tokens, reason, reference)
 
 
@@ -197,6 +218,14 @@ def price_book() -> None:
 def list_books(gateway: Any, db: str) -> Any:
     """List the price books that are or were in force."""
     return gateway.list_books(db)
+
+
+@price_book.command("show")
+@click.argument("name")
+@answers("{toml}")
+def show_book(gateway: Any, db: str, name: str) -> Any:
+    """Print a price book, shipped or in force, with its plans."""
+    return gateway.show_book(db, name)
 
 
 @price_book.command("add")
@@ -217,7 +246,17 @@ def job() -> None:
 @click.option("--state", type=click.Choice(["queued", "running", "completed", "cancelled", "failed"]))
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @answers(
-    rows="jobs", columns=("id", "state", "created_at", "chunks_delivered", "chunks", "tokens_quoted", "tokens_charged")
+    rows="jobs",
+    columns=(
+        "id",
+        "customer_id",
+        "state",
+        "created_at",
+        "chunks_delivered",
+        "chunks",
+        "tokens_quoted",
+        "tokens_charged",
+    ),
 )
 def list_jobs(gateway: Any, db: str, customer: str | None, state: str | None, limit: int) -> Any:
     """List jobs, newest first."""

@@ -59,6 +59,9 @@ def said_as_json(url: str) -> None:
 )
 @click.option("--usage-target", default="", metavar="NAME=URL", help="Send usage to openmeter=URL or stripe=URL.")
 @click.option("--usage-token-env", default="LOOPMETER_TARGET_TOKEN", show_default=True, help="Variable with its token.")
+@click.option(
+    "--set", "numbers", multiple=True, metavar="NAME=NUMBER", help="Another setting, as chunk_days=90. May be repeated."
+)
 @_JSON
 def serve(
     host: str,
@@ -71,6 +74,7 @@ def serve(
     deadline_s: float | None,
     usage_target: str,
     usage_token_env: str,
+    numbers: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run gateway and engine in one process, until SIGINT or SIGTERM.
@@ -93,6 +97,7 @@ def serve(
                 deadline_s=deadline_s,
                 usage_target=usage_target,
                 usage_token=os.environ.get(usage_token_env, ""),
+                numbers=numbers,
                 announce=said_as_json if as_json else None,
             )
         except EngineError as error:
