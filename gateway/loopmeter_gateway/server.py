@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import uvicorn
 
 from loopmeter_engine.contract import Engine
 from loopmeter_engine.guard import DEADLINE_S
+from loopmeter_engine.processes.count import default_processes
 from loopmeter_engine.registry import open_engine
 from loopmeter_gateway.app import create_app
 from loopmeter_gateway.gateway import Gateway
@@ -25,6 +27,8 @@ STOP_S = 5
 SEND_BUFFER_BYTES = 256 * 1024
 WS_MESSAGE_BYTES_MAX = 65_536
 
+_log = logging.getLogger(__name__)
+
 
 def serve(
     *,
@@ -36,24 +40,32 @@ def serve(
     price_book: str = "standard",
     chunks: str = "",
     deadline_s: float | None = None,
+    engine_processes: int | None = None,
     usage_target: str = "",
     usage_token: str = "",
     announce: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready; port 0 takes a free one.
 
-    ``deadline_s`` is what the engine gets for one chunk. ``announce`` is given the address instead of printing it.
+    ``deadline_s`` is what the engine gets for one chunk, ``engine_processes`` how many of their own work for it: None
+    takes as many as suit it and the machine (``default_processes``), with 0 it works in this one. ``announce`` is given
+    the address instead of printing it.
 
     Raises:
         EngineUnavailable: no engine of that name can be loaded.
-        ValueError: the database address or its content cannot be used, or there is no such price book or usage target.
+        ValueError: the database address or its content cannot be used, or there is no such price book or usage target;
+            or processes for an engine at an address.
         OSError: the address cannot be listened on.
     """
     set_up_logs()
     settings = Settings(db=db, price_book=price_book, chunks=chunks, usage_target=usage_target, usage_token=usage_token)
     if data is not None:
         settings = replace(settings, data=data)
-    serve_engine(open_engine(engine, deadline_s or DEADLINE_S), settings, host, port, announce or _announce)
+    count = default_processes(engine) if engine_processes is None else engine_processes
+    opened = open_engine(engine, deadline_s or DEADLINE_S, count)
+    where = f"{count} processes" if count > 1 else "a process of its own" if count else "the gateway's process"
+    _log.info("engine %s works in %s", opened.info().name, where)
+    serve_engine(opened, settings, host, port, announce or _announce)
 
 
 def _announce(url: str) -> None:

@@ -6,6 +6,7 @@ not answered anything in its life, after 0.5 s, doubling to 30 s.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import threading
@@ -50,6 +51,7 @@ class Crew:
         ]
         for thread in self._threads:
             thread.start()
+        atexit.register(self.close)  # They would end with this process; but like this it sees them off.
         with self._changed:
             self._changed.wait_for(lambda: self._info is not None or all(self._deaths.values()))
         if self._info is None:
@@ -124,6 +126,7 @@ class Crew:
 
     def close(self) -> None:
         """End all of them, and wait until they have."""
+        atexit.unregister(self.close)
         self._closed.set()
         with self._changed:
             for process in self._running.values():
