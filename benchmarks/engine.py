@@ -52,8 +52,8 @@ def measure(engine: Engine, served: Engine | None = None, bars: int = 150) -> li
     ``served`` is the same engine as a gateway has it; None if that is no other.
     """
     standard, hifi = (_figures(engine, served, quality, bars) for quality in ("standard", "hifi"))
-    bars_asked = ("10 x", "-", "-", "-", "1.1 x", "flat", "flat", "-", "25 x", "2 x", "-", "-")
-    return [Row(what, one, other, bar) for (what, one), (_, other), bar in zip(standard, hifi, bars_asked, strict=True)]
+    asked = ("10 x", "-", "-", "-", "1.1 x", "flat", "flat", "-", "25 x", "2 x", "-", "-")[: len(standard)]
+    return [Row(what, one, other, bar) for (what, one), (_, other), bar in zip(standard, hifi, asked, strict=True)]
 
 
 def served_engine(name: str) -> Engine | None:
@@ -91,25 +91,26 @@ def _side_by_side(engine: Engine, served: Engine | None, quality: Quality) -> li
         for seed in range(STREAMS)
     ]
     states = [next(engine.lease(request, 0, 1, None)).state_after for request in requests]
-    engines = {"served": served or engine, "here": engine}
-    speeds: dict[tuple[str, int], list[float]] = {(where, at_once): [] for where in engines for at_once in (1, STREAMS)}
-    for number in range(STREAM_ROUNDS + 1):
-        for (where, at_once), found in speeds.items():
-            speed = _speed(engines[where], requests, states, at_once)
-            if number > 0:  # In the first round, the processes prepare the streams.
+    engines = {"served": served, "here": engine}
+    speeds = {(one, at_once): list[float]() for one in engines.values() if one for at_once in (1, STREAMS)}
+    for number in range(STREAM_ROUNDS + (served is not None)):
+        for (one, at_once), found in speeds.items():
+            speed = _speed(one, requests, states, at_once)
+            if number or served is None:  # In their first round, processes prepare the streams.
                 found.append(speed)
-    in_turn, together, here_in_turn, here_together = (statistics.median(found) for found in speeds.values())
-    count = engines["served"].info().processes
-    return [
-        (f"{STREAMS} streams, one after another, in {count or 1} processes", f"{in_turn:.1f} x real time in all"),
-        (f"{STREAMS} streams at once, in {count or 1} processes", f"{together:.1f} x real time in all"),
-        ("at once against one after another", f"{together / in_turn:.2f} x"),
-        (
-            f"{STREAMS} streams, in one process: one after another; at once",
-            f"{here_in_turn:.1f}; {here_together:.1f} x",
-        ),
-        ("at once against one after another, in one process", f"{here_together / here_in_turn:.2f} x"),
+    medians = [statistics.median(found) for found in speeds.values()]
+    where = f", in {served.info().processes} processes" if served else ""
+    rows = [
+        (f"{STREAMS} streams, one after another{where}", f"{medians[0]:.1f} x real time in all"),
+        (f"{STREAMS} streams at once{where}", f"{medians[1]:.1f} x real time in all"),
+        ("at once against one after another", f"{medians[1] / medians[0]:.2f} x"),
     ]
+    if served:
+        rows += [
+            ("one after another; at once, in one process", "; ".join(f"{found:.1f}" for found in medians[2:]) + " x"),
+            ("at once against one after another, in one process", f"{medians[3] / medians[2]:.2f} x"),
+        ]
+    return rows
 
 
 def _speed(engine: Engine, requests: list[LoopRequest], states: list[bytes], at_once: int) -> float:
