@@ -1,6 +1,8 @@
 """How fast an engine is, with one stream and with eight: ``python -m benchmarks.engine [NAME]``.
 
 ``measure`` gives the rows. Everything is taken from outside, around the contract, so that any engine can be measured.
+One stream is measured in this process; eight are, as ``loopmeter serve`` makes them, in as many as suit the engine, and
+in turn with that in this one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from benchmarks import table
 
 from loopmeter import LoopRequest, Quality
 from loopmeter_engine.contract import LEASE_CHUNKS_MAX, Engine
-from loopmeter_engine.registry import load_engine
+from loopmeter_engine.processes.count import default_processes
+from loopmeter_engine.registry import load_engine, open_engine
 
 FIRST_CHUNKS = 9
 EARLY = 4  # The chunk that late ones are compared with; before it a stream is still warming up.
@@ -43,14 +46,23 @@ class Place(NamedTuple):
     peak_memory_bytes: int
 
 
-def measure(engine: Engine, bars: int = 150) -> list[Row]:
-    """Two streams of ``bars`` bars, 2 s each, and some short ones. At 10 times real time it takes 70 s."""
-    standard, hifi = (_figures(engine, quality, bars) for quality in ("standard", "hifi"))
-    bars_asked = ("10 x", "-", "-", "-", "1.1 x", "flat", "flat", "-", "25 x", "2 x")
-    return [Row(what, one, other, bar) for (what, one), (_, other), bar in zip(standard, hifi, bars_asked, strict=True)]
+def measure(engine: Engine, served: Engine | None = None, bars: int = 150) -> list[Row]:
+    """Two streams of ``bars`` bars, 2 s each, and some short ones. At 10 times real time it takes 80 s.
+
+    ``served`` is the same engine as a gateway has it; None if that is no other.
+    """
+    standard, hifi = (_figures(engine, served, quality, bars) for quality in ("standard", "hifi"))
+    asked = ("10 x", "-", "-", "-", "1.1 x", "flat", "flat", "-", "25 x", "2 x", "-", "-")[: len(standard)]
+    return [Row(what, one, other, bar) for (what, one), (_, other), bar in zip(standard, hifi, asked, strict=True)]
 
 
-def _figures(engine: Engine, quality: Quality, bars: int) -> list[tuple[str, str]]:
+def served_engine(name: str) -> Engine | None:
+    """The engine called ``name`` in as many processes as ``loopmeter serve`` takes; None if it takes none."""
+    count = default_processes(name)
+    return open_engine(name, processes=count) if count else None
+
+
+def _figures(engine: Engine, served: Engine | None, quality: Quality, bars: int) -> list[tuple[str, str]]:
     _first_chunk_s(engine, quality, seed=0)  # Loads weights and wakes the threads; not counted.
     first_s = statistics.median(_first_chunk_s(engine, quality, seed) for seed in range(1, FIRST_CHUNKS + 1))
     request = LoopRequest(prompt=PROMPT, tempo_bpm=TEMPO_BPM, bars=bars, quality=quality)
@@ -68,36 +80,51 @@ def _figures(engine: Engine, quality: Quality, bars: int) -> list[tuple[str, str
         (f"chunk {late.number} against chunk {early.number}", f"{late_s / early_s:.2f} x"),
         ("state before each", f"{len(early.state):,}; {len(late.state):,} bytes"),
         ("peak memory before each", f"{early.peak_memory_bytes / 1e6:.0f}; {late.peak_memory_bytes / 1e6:.0f} MB"),
-        *_side_by_side(engine, quality),
+        *_side_by_side(engine, served, quality),
     ]
 
 
-def _side_by_side(engine: Engine, quality: Quality) -> list[tuple[str, str]]:
-    """Eight streams, one after another and at once, in turn, all past their first chunk."""
+def _side_by_side(engine: Engine, served: Engine | None, quality: Quality) -> list[tuple[str, str]]:
+    """Eight streams, one after another and at once, as they are served and in this process, in turn."""
     requests = [
         LoopRequest(prompt=PROMPT, tempo_bpm=TEMPO_BPM, bars=STREAM_BARS, quality=quality, seed=seed)
         for seed in range(STREAMS)
     ]
     states = [next(engine.lease(request, 0, 1, None)).state_after for request in requests]
+    engines = {"served": served, "here": engine}
+    speeds = {(one, at_once): list[float]() for one in engines.values() if one for at_once in (1, STREAMS)}
+    for number in range(STREAM_ROUNDS + (served is not None)):
+        for (one, at_once), found in speeds.items():
+            speed = _speed(one, requests, states, at_once)
+            if number or served is None:  # In their first round, processes prepare the streams.
+                found.append(speed)
+    medians = [statistics.median(found) for found in speeds.values()]
+    where = f", in {served.info().processes} processes" if served else ""
+    rows = [
+        (f"{STREAMS} streams, one after another{where}", f"{medians[0]:.1f} x real time in all"),
+        (f"{STREAMS} streams at once{where}", f"{medians[1]:.1f} x real time in all"),
+        ("at once against one after another", f"{medians[1] / medians[0]:.2f} x"),
+    ]
+    if served:
+        rows += [
+            ("one after another; at once, in one process", "; ".join(f"{found:.1f}" for found in medians[2:]) + " x"),
+            ("at once against one after another, in one process", f"{medians[3] / medians[2]:.2f} x"),
+        ]
+    return rows
+
+
+def _speed(engine: Engine, requests: list[LoopRequest], states: list[bytes], at_once: int) -> float:
+    """Seconds of sound in a second, of all streams together, all past their first chunk."""
 
     def stream(request: LoopRequest, state: bytes) -> float:
         count = min(LEASE_CHUNKS_MAX, len(engine.plan(request).chunk_frames) - 1)
         rate_hz = engine.plan(request).sample_rate_hz
         return sum(chunk.frames for chunk in engine.lease(request, 1, count, state)) / rate_hz
 
-    speeds: dict[str, list[float]] = {"in turn": [], "at once": []}
-    for _ in range(STREAM_ROUNDS):
-        for name, threads in (("in turn", 1), ("at once", STREAMS)):
-            with ThreadPoolExecutor(threads) as pool:
-                began = time.perf_counter()
-                sound_s = sum(pool.map(stream, requests, states))
-                speeds[name].append(sound_s / (time.perf_counter() - began))
-    in_turn, at_once = (statistics.median(found) for found in speeds.values())
-    return [
-        (f"{STREAMS} streams, one after another", f"{in_turn:.1f} x real time in all"),
-        (f"{STREAMS} streams at once", f"{at_once:.1f} x real time in all"),
-        ("at once against one after another", f"{at_once / in_turn:.2f} x"),
-    ]
+    with ThreadPoolExecutor(at_once) as pool:
+        began = time.perf_counter()
+        sound_s = sum(pool.map(stream, requests, states))
+        return sound_s / (time.perf_counter() - began)
 
 
 def _first_chunk_s(engine: Engine, quality: Quality, seed: int) -> float:
@@ -130,8 +157,8 @@ def _chunk_s(engine: Engine, request: LoopRequest, place: Place) -> float:
 
 
 def main() -> None:
-    engine = load_engine(sys.argv[1] if len(sys.argv) > 1 else "loopmeter")
-    print(table.plain(Row._fields, measure(engine)))
+    name = sys.argv[1] if len(sys.argv) > 1 else "loopmeter"
+    print(table.plain(Row._fields, measure(load_engine(name), served_engine(name))))
 
 
 if __name__ == "__main__":

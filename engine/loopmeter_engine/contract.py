@@ -26,7 +26,7 @@ class EngineInfo:
     what an operator should know (a part that is missing, a mode that was chosen). ``commercial`` is whether anybody
     may sell the sound, ``output_rights`` says in words whose it is and what may be done with it. ``streams_at_once``:
     how many leases may run at the same time, each in a thread of its own; an engine that shares anything between calls
-    without a lock leaves it at 1.
+    without a lock leaves it at 1. ``processes``: how many of their own do the work; 0 if the caller's does.
     """
 
     name: str
@@ -41,6 +41,7 @@ class EngineInfo:
     commercial: bool = True
     streams_at_once: int = 1
     output_rights: str = ""
+    processes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

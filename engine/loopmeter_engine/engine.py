@@ -26,7 +26,6 @@ from loopmeter_engine import flops, sources
 from loopmeter_engine.blocks import BLOCK_SAMPLES
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
-    LEASE_CHUNKS_MAX,
     Chunk,
     EngineFailed,
     EngineInfo,
@@ -38,7 +37,7 @@ from loopmeter_engine.contract import (
     ScoreSheet,
     Usage,
 )
-from loopmeter_engine.exact import check_lease, refuse_too_long
+from loopmeter_engine.exact import check_lease, check_live_lease, refuse_too_long
 from loopmeter_engine.live import ROUND_BARS, LiveRenderer, LiveState
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, SUBFRAMES, Autoencoder
 from loopmeter_engine.model.batching import PassBatcher
@@ -73,7 +72,7 @@ _CAPABILITIES = frozenset(
 STREAMS_AT_ONCE = 8
 CORES_MAX = 4  # The interpreter's lock leaves no more to further ones; larger common passes do.
 _VERSION = "1"
-_NUMERICS = 2  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
+_NUMERICS = 3  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
 _PREPARED_MAX = 16
 _Network = TypeVar("_Network", Autoencoder, Transformer)
 
@@ -193,11 +192,7 @@ class LoopmeterEngine:
     def lease_live(
         self, request: LiveRequest, changes: Sequence[LiveChange], start_chunk: int, count: int, state: bytes | None
     ) -> Iterator[LiveChunk]:
-        if not 1 <= count <= LEASE_CHUNKS_MAX or start_chunk < 0:
-            raise ValueError(
-                f"expected 1 to {LEASE_CHUNKS_MAX} chunks from chunk 0 on, found {count} from {start_chunk}; "
-                "split the lease"
-            )
+        check_live_lease(start_chunk, count)
         request = self.plan_live(request).request
         return self._make_live(request, tuple(changes), start_chunk, count, state)
 
@@ -237,7 +232,7 @@ class LoopmeterEngine:
     def _compose_live(self, request: LiveRequest, number: int) -> tuple[Score, Tensor]:
         """The score of a session's round, with the sounds of its first, and the text vector of its prompts."""
         first, score = self._score(loop_of(request, 0))[1], self._score(loop_of(request, number))[1]
-        vectors = self._reader.encoder.encode([prompt.text for prompt in request.prompts])
+        vectors = self._reader.vectors([prompt.text for prompt in request.prompts])
         weights = torch.tensor([prompt.weight for prompt in request.prompts])
         text = (vectors * weights[:, None]).sum(0)
         text = text / text.norm().clamp(min=1e-6) * vectors.norm(dim=1).mean()
@@ -350,7 +345,7 @@ class LoopmeterEngine:
             self._network,
             self._autoencoder,
             score,
-            self._reader.encoder.encode(prompts),
+            self._reader.vectors(prompts),
             seed=seed,
             channels=2 if request.quality == "hifi" else 1,
             sampling=self._sampling(request),

@@ -85,6 +85,15 @@ def check_lease(plan: Plan, start_chunk: int, count: int) -> None:
         raise ValueError(f"expected chunks inside 0..{chunks - 1}, found {start_chunk}..{start_chunk + count - 1}")
 
 
+def check_live_lease(start_chunk: int, count: int) -> None:
+    """As ``check_lease``, of an endless session."""
+    if not 1 <= count <= LEASE_CHUNKS_MAX or start_chunk < 0:
+        raise ValueError(
+            f"expected 1 to {LEASE_CHUNKS_MAX} chunks from chunk 0 on, found {count} from {start_chunk}; "
+            "split the lease"
+        )
+
+
 def metronome(request: LoopRequest) -> bytes:
     """A Standard MIDI File, format 0, 480 ticks a beat: one click per beat on the drum channel, accented on the bar.
 

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from loopmeter import LAYERS, LiveRequest, LoopRequest
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import (
-    LEASE_CHUNKS_MAX,
     Chunk,
     EngineFailed,
     EngineInfo,
@@ -27,7 +26,7 @@ from loopmeter_engine.contract import (
     ScoreSheet,
     Usage,
 )
-from loopmeter_engine.exact import check_lease, chunk_table, loop_frames, metronome, with_defaults
+from loopmeter_engine.exact import check_lease, check_live_lease, chunk_table, loop_frames, metronome, with_defaults
 from loopmeter_engine.live_grid import Span, spans, spans_within
 
 SAMPLE_RATE_HZ = 44_100
@@ -134,11 +133,7 @@ class FakeEngine:
         self, request: LiveRequest, changes: Sequence[LiveChange], start_chunk: int, count: int, state: bytes | None
     ) -> Iterator[LiveChunk]:
         plan = self.plan_live(request)
-        if not 1 <= count <= LEASE_CHUNKS_MAX or start_chunk < 0:
-            raise ValueError(
-                f"expected 1 to {LEASE_CHUNKS_MAX} chunks from chunk 0 on, found {count} from {start_chunk}; "
-                "split the lease"
-            )
+        check_live_lease(start_chunk, count)
         identity = hashlib.sha256(plan.request.model_dump_json().encode()).digest()
         played = spans(plan.request, changes, plan.chunk_frames, plan.sample_rate_hz)
         digest = identity

@@ -5,6 +5,7 @@ An engine is installed by any distribution that names it under the entry-point g
 
 from __future__ import annotations
 
+import inspect
 import os
 from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
@@ -34,15 +35,20 @@ def engine_names() -> list[EngineEntry]:
     return sorted({_entry(point) for point in entry_points(group=GROUP)})
 
 
-def load_engine(name: str) -> Engine:
+def load_engine(name: str, cores: int | None = None) -> Engine:
     """Import and build the engine called ``name``.
+
+    ``cores`` is how many of the machine's it may compute with. It is told to an engine whose callable takes such an
+    argument; None leaves the choice to the engine.
 
     Raises:
         EngineUnavailable: no such engine, two of that name, or its import or construction failed (chained).
     """
     entry, point = _find(name)
     try:
-        engine: Engine = point.load()()
+        build = point.load()
+        told = cores is not None and "cores" in inspect.signature(build).parameters
+        engine: Engine = build(cores=cores) if told else build()
     except EngineError as error:  # Its own word, which says what to do.
         raise EngineUnavailable(
             f"engine {name!r} of {entry.distribution} {entry.version} cannot run: {error}"
@@ -56,22 +62,35 @@ def load_engine(name: str) -> Engine:
     return engine
 
 
-def open_engine(name: str, deadline_s: float = DEADLINE_S) -> Engine:
+def open_engine(name: str, deadline_s: float = DEADLINE_S, processes: int = 0) -> Engine:
     """The engine called ``name`` for a host that must outlive it: guarded, and named in all that goes wrong.
 
-    ``name`` may also be the address of an engine process, ``http://HOST:PORT``; its token is taken from the
-    environment, ``LOOPMETER_ENGINE_TOKEN``.
+    ``processes``: how many of their own work for it (see ``processes/``), with the cores of the machine shared out
+    among them; 0 loads it into this one. ``name`` may also be the address of an engine that is served,
+    ``http://HOST:PORT``; its token is taken from the environment, ``LOOPMETER_ENGINE_TOKEN``.
 
     Raises:
         EngineUnavailable: as ``load_engine``; or nobody answers at the address.
         EngineFailed: it loaded, but cannot say what it is.
+        ValueError: processes for an engine at an address.
     """
     if name.startswith(("http://", "https://")):
+        if processes:
+            raise ValueError(
+                f"expected no engine processes with an engine at an address, found {processes}; start them over there"
+            )
         from loopmeter_engine.remote.client import remote_engine
 
         return remote_engine(name, os.environ.get("LOOPMETER_ENGINE_TOKEN") or None, deadline_s=deadline_s)
-    engine = load_engine(name)
     entry, _ = _find(name)
+    if processes:
+        from loopmeter_engine.processes.count import cores_of_this_process
+        from loopmeter_engine.processes.engine import engine_in_processes
+
+        cores = max(1, cores_of_this_process() // processes)
+        engine: Engine = engine_in_processes(name, processes, cores, deadline_s)
+    else:
+        engine = load_engine(name)
     return guard(engine, name, f"{entry.distribution} {entry.version}", deadline_s)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import uvicorn
 
 from loopmeter_engine.contract import Engine
 from loopmeter_engine.guard import DEADLINE_S
+from loopmeter_engine.processes.count import default_processes
 from loopmeter_engine.registry import open_engine
 from loopmeter_gateway.app import create_app
 from loopmeter_gateway.clock import SystemClock, to_ms
@@ -29,6 +31,8 @@ STOP_S = 5
 SEND_BUFFER_BYTES = 256 * 1024
 WS_MESSAGE_BYTES_MAX = 65_536
 
+_log = logging.getLogger(__name__)
+
 
 def serve(
     *,
@@ -40,6 +44,7 @@ def serve(
     price_book: str = "standard",
     chunks: str = "",
     deadline_s: float | None = None,
+    engine_processes: int | None = None,
     usage_target: str = "",
     usage_token: str = "",
     numbers: Iterable[str] = (),
@@ -47,13 +52,15 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready; port 0 takes a free one.
 
-    ``deadline_s`` is what the engine gets for one chunk. ``numbers`` are further settings, such as ``chunk_days=90``,
-    as ``with_numbers`` takes them. ``announce`` is given the address instead of printing it.
+    ``deadline_s`` is what the engine gets for one chunk, ``engine_processes`` how many of their own work for it: None
+    takes as many as suit it and the machine (``default_processes``), with 0 it works in this one. ``numbers`` are
+    further settings, such as ``chunk_days=90``, as ``with_numbers`` takes them. ``announce`` is given the address
+    instead of printing it.
 
     Raises:
         EngineUnavailable: no engine of that name can be loaded.
         ValueError: the database address or its content cannot be used, or there is no such price book, usage target or
-            number.
+            number; or processes for an engine at an address.
         OSError: the address cannot be listened on.
     """
     # Once more than needed, because what is wrong with either is said here in a sentence, and from within the server
@@ -64,7 +71,11 @@ def serve(
         settings = replace(settings, data=data)
     settings = with_numbers(settings, numbers)
     set_up_logs()
-    serve_engine(open_engine(engine, deadline_s or DEADLINE_S), settings, host, port, announce or _announce)
+    count = default_processes(engine) if engine_processes is None else engine_processes
+    opened = open_engine(engine, deadline_s or DEADLINE_S, count)
+    where = f"{count} processes" if count > 1 else "a process of its own" if count else "the gateway's process"
+    _log.info("engine %s works in %s", opened.info().name, where)
+    serve_engine(opened, settings, host, port, announce or _announce)
 
 
 def _announce(url: str) -> None:

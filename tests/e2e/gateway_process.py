@@ -84,6 +84,16 @@ class GatewayProcess:
         assert line.startswith("listening on http://"), self._log.read_text()
         self.url = line.removeprefix("listening on ").strip()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def children(self) -> list[int]:
+        """The processes that it has started and that run."""
+        found = Path(f"/proc/{self.pid}/task").glob("*/children")
+        return [int(pid) for path in found for pid in path.read_text().split()]
+
     def kill(self) -> None:
         """As a power cut: SIGKILL, no goodbye."""
         self._end("kill")

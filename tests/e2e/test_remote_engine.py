@@ -1,8 +1,13 @@
-"""An engine in a process of its own, killed in the middle of a stream: nobody hears it, nobody pays for it."""
+"""An engine in processes of its own, killed in the middle of a stream: nobody hears it, nobody pays for it."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
+import signal
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +16,7 @@ from loopmeter import ChunkReceived, LivePrompt, LiveRequest, Loopmeter
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_engine.testing import make_all, make_live
 
-from .gateway_process import PROGRAM, GatewayProcess
+from .gateway_process import PROGRAM, GatewayProcess, running
 
 
 class EngineProcess:
@@ -44,27 +49,51 @@ class EngineProcess:
             self._process.communicate(timeout=20)
             self._process = None
 
+    def kill_and_start(self) -> None:
+        self.kill()
+        self.start()
 
-def test_an_engine_killed_in_mid_stream_is_neither_heard_nor_paid_for(tmp_path: Path) -> None:
-    engine = EngineProcess(tmp_path)
-    engine.start()
-    gateway = GatewayProcess(tmp_path, engine.url)
-    gateway.start()
-    try:
-        with Loopmeter(gateway.url, api_key=gateway.customer("ada", 5000)) as client:
-            parts: list[bytes] = []
-            # Five minutes of hifi are more than sockets hold: the engine has not made all when it dies.
-            with client.loops.stream("x", tempo_bpm=100, bars=120, quality="hifi") as stream:
-                for chunk in stream:
-                    parts.append(chunk.pcm)
-                    if len(parts) in (5, 90):
-                        engine.kill()
-                        engine.start()
-                job = client.loops.get(stream.started.job)
-            balance = client.balance()
-    finally:
-        gateway.stop()
-        engine.kill()
+
+@pytest.fixture(params=["at an address", "in processes of the gateway's"])
+def killed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[GatewayProcess, Callable[[], None]]]:
+    """A gateway, and how all of its engine is killed and starts again."""
+    if request.param == "at an address":
+        engine = EngineProcess(tmp_path)
+        engine.start()
+        gateway, kill = GatewayProcess(tmp_path, engine.url), engine.kill_and_start
+        try:
+            for running_gateway in running(gateway):
+                yield running_gateway, kill
+        finally:
+            engine.kill()
+    else:
+        gateway = GatewayProcess(tmp_path, "fake", "--engine-processes", "2")
+
+        def kill_children() -> None:
+            for pid in gateway.children():
+                with contextlib.suppress(ProcessLookupError):  # It may be dead already, and not started again yet.
+                    os.kill(pid, signal.SIGKILL)
+
+        for running_gateway in running(gateway):
+            assert len(gateway.children()) == 2
+            yield running_gateway, kill_children
+
+
+Killed = tuple[GatewayProcess, Callable[[], None]]
+
+
+def test_an_engine_killed_in_mid_stream_is_neither_heard_nor_paid_for(killed: Killed) -> None:
+    gateway, kill = killed
+    with Loopmeter(gateway.url, api_key=gateway.customer("ada", 5000)) as client:
+        parts: list[bytes] = []
+        # Five minutes of hifi are more than sockets hold: the engine has not made all when it dies.
+        with client.loops.stream("x", tempo_bpm=100, bars=120, quality="hifi") as stream:
+            for chunk in stream:
+                parts.append(chunk.pcm)
+                if len(parts) in (5, 90):
+                    kill()
+            job = client.loops.get(stream.started.job)
+        balance = client.balance()
 
     assert (job.state, job.chunks_delivered) == ("completed", job.chunks)
     assert len(parts) == job.chunks > 300
@@ -72,34 +101,42 @@ def test_an_engine_killed_in_mid_stream_is_neither_heard_nor_paid_for(tmp_path: 
     assert b"".join(parts) == b"".join(chunk.pcm for chunk in make_all(FakeEngine(), job.request))
 
 
-def test_an_endless_session_outlives_the_engine_it_is_played_by(tmp_path: Path) -> None:
-    engine = EngineProcess(tmp_path)
-    engine.start()
-    gateway = GatewayProcess(tmp_path, engine.url)
-    gateway.start()
+def test_an_endless_session_outlives_the_engine_it_is_played_by(killed: Killed) -> None:
+    gateway, kill = killed
     chunks: list[ChunkReceived] = []
-    try:
-        with Loopmeter(gateway.url, api_key=gateway.customer("ada", 5000)) as client:
-            with client.live("dusty drums", tempo_bpm=120, seed=7) as session:
-                for event in session:
-                    if isinstance(event, ChunkReceived):
-                        chunks.append(event)
-                    if len(chunks) == 3 and not session.ended:
-                        engine.kill()
-                        engine.start()
-                    if len(chunks) == 12:
-                        session.stop()
-                charged = session.tokens_charged
-            balance = client.balance()
-    finally:
-        gateway.stop()
-        engine.kill()
+    with Loopmeter(gateway.url, api_key=gateway.customer("ada", 5000)) as client:
+        with client.live("dusty drums", tempo_bpm=120, seed=7) as session:
+            for event in session:
+                if isinstance(event, ChunkReceived):
+                    chunks.append(event)
+                if len(chunks) == 3 and not session.ended:
+                    kill()
+                if len(chunks) == 12:
+                    session.stop()
+            charged = session.tokens_charged
+        balance = client.balance()
 
     request = LiveRequest(prompts=(LivePrompt(text="dusty drums"),), tempo_bpm=120, seed=7)
     alone = make_live(FakeEngine(), request, [], len(chunks), 1)
     assert len(chunks) >= 12 and [chunk.index for chunk in chunks] == list(range(len(chunks)))
     assert [chunk.pcm for chunk in chunks] == [chunk.pcm for chunk in alone]
     assert charged == 5000 - balance.available == chunks[-1].meter.tokens_total
+
+
+def test_a_gateway_with_engine_processes_leaves_none_behind_and_loads_no_torch(tmp_path: Path) -> None:
+    gateway = GatewayProcess(tmp_path, "loopmeter", "--engine-processes", "2")
+    gateway.start()
+    children = gateway.children()
+    loaded = Path(f"/proc/{gateway.pid}/maps").read_text()
+    watched = [os.pidfd_open(pid) for pid in children]
+    gateway.kill()
+
+    assert len(children) == 2
+    assert "libtorch" not in loaded
+    for descriptor in watched:
+        ended, _, _ = select.select([descriptor], [], [], 30)
+        os.close(descriptor)
+        assert ended
 
 
 def test_an_engine_process_beyond_loopback_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

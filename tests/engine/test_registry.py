@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loopmeter_engine.fake import FakeEngine
-from loopmeter_engine.registry import EngineUnavailable, engine_names, load_engine
+from loopmeter_engine.registry import EngineUnavailable, engine_names, load_engine, open_engine
 
 from .plug_ins import install
 
@@ -62,3 +62,16 @@ def test_two_engines_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(EngineUnavailable, match=r"one \(math:sqrt\), two \(math:floor\)"):
         load_engine("twin")
+
+
+def test_an_engine_is_told_how_many_cores_it_has_if_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "asking.py").write_text("def build(cores=None):\n    return cores\n")
+    install(tmp_path, "asking", "asking = asking:build")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert (load_engine("asking", cores=3), load_engine("asking")) == (3, None)
+    assert isinstance(load_engine("fake", cores=3), FakeEngine)
+
+
+def test_an_engine_at_an_address_has_no_processes_here() -> None:
+    with pytest.raises(ValueError, match="expected no engine processes with an engine at an address, found 2"):
+        open_engine("http://127.0.0.1:1", processes=2)

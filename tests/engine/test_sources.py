@@ -139,7 +139,7 @@ def test_the_planned_operations_are_those_that_are_counted(loop: Mono, fields: d
     planned = engine.plan(request).flops  # Loads the weights, too.
     assert len(engine.plan(request).chunk_frames) <= LEASE_CHUNKS_MAX  # What is done once a lease is done once.
     with FlopCounterMode(display=False) as reading:  # Of the prompts, which a price does not count.
-        engine._reader.encoder.encode([text for text in (request.prompt, request.negative_prompt) if text])
+        engine._reader.vectors([text for text in (request.prompt, request.negative_prompt) if text])
     with FlopCounterMode(display=False) as counter:
         make_all(engine, request)
     assert counter.get_total_flops() - reading.get_total_flops() == planned

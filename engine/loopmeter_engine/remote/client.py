@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TypeVar
 
 import httpx
@@ -44,6 +44,7 @@ from loopmeter_engine.remote.wire import (
     state_field,
 )
 from loopmeter_engine.stopping import check_wanted
+from loopmeter_engine.taking_up import Lost, take_up
 
 CONNECT_S = 2.0
 PATIENCE_S = 60.0  # A process that loads gigabytes of weights takes as long to come back.
@@ -123,18 +124,13 @@ class RemoteEngine:
         self._http.close()
 
     def _stream(self, path: str, call: _MakeCall, index: int, end: int, state: bytes | None) -> Iterator[Chunk]:
-        waits = _Waits(self._patience_s, self._sleep, self._now)
-        while index < end:
-            try:
-                for chunk in self._lease_once(path, call(index, end - index, state), index, end):
-                    yield chunk
-                    index, state = index + 1, chunk.state_after
-                    waits.restart()
-            except _Lost as lost:
-                waits.next(self._failed(f"lost the stream before chunk {index}: {lost}"), lost)
+        def make(index: int, left: int, known: bytes | None) -> Generator[Chunk, None, None]:
+            return self._lease_once(path, call(index, left, known), index, end)
 
-    def _lease_once(self, path: str, body: str, index: int, end: int) -> Iterator[Chunk]:
-        """One lease, whole. Raises ``_Lost`` when it breaks."""
+        return take_up(make, index, end, state, self._waits(self._patience_s))
+
+    def _lease_once(self, path: str, body: str, index: int, end: int) -> Generator[Chunk, None, None]:
+        """One lease, whole. Raises ``Lost`` when it breaks."""
         decoder = LeaseDecoder()
         try:
             with self._http.stream("POST", path, content=body, headers=_JSON) as response:
@@ -154,11 +150,11 @@ class RemoteEngine:
                         yield event
                         index += 1
         except httpx.TransportError as error:
-            raise _Lost(f"{type(error).__name__}: {error}") from error
+            raise Lost(f"{type(error).__name__}: {error}") from error
         except (ValueError, KeyError) as error:
-            raise _Lost(str(error)) from error
+            raise Lost(str(error)) from error
         if index < end:
-            raise _Lost(f"expected chunks up to {end - 1}, found the end of the stream before chunk {index}")
+            raise Lost(f"expected chunks up to {end - 1}, found the end of the stream before chunk {index}")
 
     def _ask_info(self, patience_s: float) -> EngineInfo:
         return self._read(wire.INFO.validate_json, self._ask("GET", "/info", None, patience_s))
@@ -177,31 +173,34 @@ class RemoteEngine:
         self._plan.cache_clear()
 
     def _ask(self, method: str, path: str, body: str | None, patience_s: float) -> bytes:
-        waits = _Waits(patience_s, self._sleep, self._now)
+        waits = self._waits(patience_s)
         while True:
             try:
                 try:
                     response = self._http.request(method, path, content=body, headers=_JSON)
                 except httpx.TransportError as error:
-                    raise _Lost(f"{type(error).__name__}: {error}") from error
+                    raise Lost(f"{type(error).__name__}: {error}") from error
                 if response.status_code == 200:
                     return response.content
                 self._refused(response)
-            except _Lost as lost:
-                waits.next(self._failed(str(lost)), lost)
+            except Lost as lost:
+                waits.lost("the answer", lost)
+
+    def _waits(self, patience_s: float) -> _Waits:
+        return _Waits(patience_s, self._failed, self._sleep, self._now)
 
     def _refused(self, response: httpx.Response) -> None:
-        """Raise what the engine raised over there; ``_Lost`` for what may pass."""
+        """Raise what the engine raised over there; ``Lost`` for what may pass."""
         try:
             refusal = Refusal.model_validate_json(response.content)
         except ValidationError as error:
             if response.status_code >= 500:
-                raise _Lost(f"status {response.status_code}") from error
+                raise Lost(f"status {response.status_code}") from error
             raise self._failed(f"expected an engine, found an answer of status {response.status_code}") from error
         if refusal.kind == "invalid_request":
             raise InvalidRequest(refusal.field, refusal.message)
         if refusal.kind == "busy":
-            raise _Lost(refusal.message)
+            raise Lost(refusal.message)
         if refusal.kind == "fingerprint":
             self._meet_anew()
             raise self._failed(f"{refusal.message}; the engine was changed in the middle of the stream")
@@ -258,24 +257,25 @@ _JSON = {"Content-Type": "application/json"}
 _MakeCall = Callable[[int, int, bytes | None], str]  # From where, how many chunks, with which state: the body.
 
 
-class _Lost(Exception):
-    """It broke in a way that may pass."""
-
-
 class _Waits:
     """Waits that double, until ``patience_s`` have gone by since things last went well."""
 
-    def __init__(self, patience_s: float, sleep: Callable[[float], None], now: Callable[[], float]) -> None:
-        self._patience_s, self._sleep, self._now = patience_s, sleep, now
+    def __init__(
+        self,
+        patience_s: float,
+        failed: Callable[[str], EngineFailed],
+        sleep: Callable[[float], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._patience_s, self._failed, self._sleep, self._now = patience_s, failed, sleep, now
         self.restart()
 
     def restart(self) -> None:
         self._wait_s = WAIT_FIRST_S
         self._since = self._now()
 
-    def next(self, failure: EngineFailed, cause: Exception) -> None:
-        """Wait, or raise ``failure`` when patience is at its end."""
+    def lost(self, what: str, cause: Lost) -> None:
         if self._now() + self._wait_s - self._since > self._patience_s:
-            raise failure from cause
+            raise self._failed(f"lost {what}: {cause}") from cause
         self._sleep(self._wait_s)
         self._wait_s = min(2 * self._wait_s, WAIT_MAX_S)

@@ -57,6 +57,12 @@ def said_as_json(url: str) -> None:
     type=click.FloatRange(min=0.1),
     help="Seconds that the engine gets for one chunk; default 120.",
 )
+@click.option(
+    "--engine-processes",
+    type=click.IntRange(0, 64),
+    help="How many processes the engine works in; 0: the gateway's own. Default for loopmeter on a CPU: one for each "
+    "core, up to 4, as memory allows; 0 for other engines and on a GPU.",
+)
 @click.option("--usage-target", default="", metavar="NAME=URL", help="Send usage to openmeter=URL or stripe=URL.")
 @click.option("--usage-token-env", default="LOOPMETER_TARGET_TOKEN", show_default=True, help="Variable with its token.")
 @click.option(
@@ -72,12 +78,13 @@ def serve(
     chunks: str,
     price_book: str,
     deadline_s: float | None,
+    engine_processes: int | None,
     usage_target: str,
     usage_token_env: str,
     numbers: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run gateway and engine in one process, until SIGINT or SIGTERM.
+    """Run gateway and engine, until SIGINT or SIGTERM.
 
     With --json, one object with its address is printed when it is ready.
     """
@@ -95,6 +102,7 @@ def serve(
                 price_book=price_book,
                 chunks=chunks,
                 deadline_s=deadline_s,
+                engine_processes=engine_processes,
                 usage_target=usage_target,
                 usage_token=os.environ.get(usage_token_env, ""),
                 numbers=numbers,

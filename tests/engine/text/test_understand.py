@@ -78,3 +78,16 @@ def test_stored_readouts_are_those_of_the_present_lexicon() -> None:
 
     for kept, fresh in zip(stored, fitted, strict=True):
         torch.testing.assert_close(kept.weight, fresh.weight, atol=2e-2, rtol=0)  # Stored as float16.
+
+
+def test_a_prompt_has_the_same_vector_in_threads_of_every_kind(reader: PromptReader) -> None:
+    """The last bits of a matrix product differ with the number of threads, and they are heard, if only by a machine."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = reader.vectors(["dusty lo-fi drums", "warm pad"])
+        torch.set_num_threads(2)
+        assert torch.equal(reader.vectors(["dusty lo-fi drums", "warm pad"]), alone)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
