@@ -31,6 +31,7 @@ from loopmeter_engine.text.captions import caption
 from loopmeter_engine.text.encoder import TextEncoder
 from loopmeter_engine.training.synth.bundle import Bundle, BundleUnusable
 from loopmeter_engine.training.synth.render import render_stems
+from loopmeter_engine.training.synth.tape import play_on_tape
 
 HELDOUT_SEEDS = 1000  # Seeds below this are never trained on.
 SHARD_CLIPS = 12
@@ -39,7 +40,13 @@ _CAPTIONS = 4  # Wordings kept per clip.
 
 
 def render_worker(
-    folder: Path, first_seed: int, stride: int, deadline: float, clips_max: int, bundle_folder: Path | None = None
+    folder: Path,
+    first_seed: int,
+    stride: int,
+    deadline: float,
+    clips_max: int,
+    bundle_folder: Path | None = None,
+    tape_share: float = 0.0,
 ) -> None:
     """Render every ``stride``-th seed into shards until ``deadline`` (``time.time()`` clock) or ``clips_max``.
 
@@ -55,6 +62,9 @@ def render_worker(
         for number in range(SHARD_CLIPS):
             score = training_score(seed)
             stems = render_stems(score, seed, bundle, held_out=seed < HELDOUT_SEEDS)
+            rng = np.random.default_rng([seed, 0x7A9E])
+            if rng.random() < tape_share:
+                stems = play_on_tape(stems, rng)
             layers = [layer for layer in LAYERS if layer in stems]
             pcm = np.stack([stems[layer] for layer in layers])
             arrays[f"{number}_stems"] = (pcm * 32767).clip(-32768, 32767).astype(np.int16)
@@ -213,6 +223,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--clips", type=int, default=100_000, help="stop after about so many")
     parser.add_argument("--first-seed", type=int, default=HELDOUT_SEEDS)
+    parser.add_argument("--tape", type=float, default=0.0, help="share of the clips that sound as from an old tape")
     parser.add_argument("--bundle", type=Path, help="recorded instruments to play some of the stems")
     args = parser.parse_args()
     if args.bundle is not None:
@@ -226,7 +237,7 @@ def main() -> None:
     workers = [
         context.Process(
             target=render_worker,
-            args=(args.folder, args.first_seed + n, args.processes, deadline, clips_each, args.bundle),
+            args=(args.folder, args.first_seed + n, args.processes, deadline, clips_each, args.bundle, args.tape),
         )
         for n in range(args.processes)
     ]

@@ -18,7 +18,7 @@ t=loopmeter_engine.training
 export OMP_WAIT_POLICY=passive PYTHONUNBUFFERED=1
 mkdir -p "$dir/codec" "$dir/sharp"
 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$python" -m $t.corpus "$dir/corpus" \
-  --minutes "$render" --processes "$processes" --clips "$clips" ${BUNDLE:+--bundle "$BUNDLE"}
+  --minutes "$render" --processes "$processes" --clips "$clips" --tape 0.15 ${BUNDLE:+--bundle "$BUNDLE"}
 "$python" -m $t.train_autoencoder "$dir/corpus" "$dir/codec" --minutes "$codec" --unscored 0.25 ${CODEC:-} \
   2>&1 | tee -a "$dir/codec.log"
 "$python" -m $t.train_autoencoder "$dir/corpus" "$dir/sharp" --minutes "$sharpen" --unscored 0.25 \

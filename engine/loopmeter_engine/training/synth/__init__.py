@@ -2,7 +2,8 @@
 
 Reading order: ``render`` (score to stems), ``instrument``, ``oscillators``, ``envelopes``, ``effects``, then the
 families: ``drums`` (``drum_voices``, ``drum_kits``), ``bass``, ``keys``, ``leads``, ``pads``, ``fx``; ``levels`` is the
-gain plan. Recordings: ``soundfont`` reads them, ``bundle`` holds them, ``sampled`` plays them.
+gain plan. Recordings: ``soundfont`` reads them, ``bundle`` holds them, ``sampled`` plays them; ``tape`` colours whole
+loops.
 """
 
 from loopmeter_engine.training.synth.oscillators import SAMPLE_RATE_HZ

@@ -95,6 +95,13 @@ def scan(tables: Floats, phase: Phase, position: Floats | None = None) -> Floats
     return low + row * (high - low)
 
 
+def hermite(a: Floats, b: Floats, c: Floats, d: Floats, t: Floats) -> Floats:
+    """Between ``b`` (t 0) and ``c`` (t 1) by the cubic whose slopes there are those of their neighbours."""
+    slope, next_slope = (c - a) * np.float32(0.5), (d - b) * np.float32(0.5)
+    bend = 2 * (b - c) + slope + next_slope
+    return np.asarray(b + t * (slope + t * ((c - b) - slope - bend + t * bend)), np.float32)
+
+
 class Swept:
     """A harmonic source behind a resonant low-pass whose cut-off moves: rows of a wavetable, one per cut-off.
 

@@ -22,7 +22,7 @@ from loopmeter_engine.training.synth.drum_voices import Strike, Voice
 from loopmeter_engine.training.synth.effects import tilt
 from loopmeter_engine.training.synth.envelopes import fade_out, frames_of, linear
 from loopmeter_engine.training.synth.instrument import Instrument, Tone
-from loopmeter_engine.training.synth.oscillators import SAMPLE_RATE_HZ, TOP_HZ, Floats, midi_hz, seconds
+from loopmeter_engine.training.synth.oscillators import SAMPLE_RATE_HZ, TOP_HZ, Floats, hermite, midi_hz, seconds
 
 SAMPLED_SHARE = 0.4  # Of the stems for whose family the bundle has something.
 _CLEAN_RATIO = 1.15  # Played faster than this, a recording is filtered first, or its treble would fold back.
@@ -155,10 +155,7 @@ def _read(pcm: Floats, loop: tuple[int, int] | None, step: float, frames: int) -
         beyond = np.where(beyond >= loop[1], beyond - length, beyond)
     padded = np.concatenate((pcm, np.zeros(4, np.float32)))
     a, b, c, d = padded[np.maximum(before, 0)], padded[here], padded[after], padded[beyond]
-    slope, next_slope = (c - a) * np.float32(0.5), (d - b) * np.float32(0.5)
-    bend = 2 * (b - c) + slope + next_slope
-    out = b + t * (slope + t * ((c - b) - slope - bend + t * bend))
-    return np.asarray(out * inside, np.float32)
+    return hermite(a, b, c, d, t) * inside.astype(np.float32)
 
 
 def _resonant(cutoff_hz: float, resonance_db: float) -> Floats:
