@@ -66,7 +66,7 @@ def conform(
         raise CannotConform(f"expected (channels, frames), found {sound.shape}")
     wave = np.asarray(sound, np.float64)
     count = bars * beats_per_bar
-    found = find_beats(wave.mean(axis=0), sample_rate_hz, tempo_bpm)
+    found = find_beats(wave.mean(axis=0), sample_rate_hz, tempo_bpm, beats_per_bar)
     wave, beats, struck, heard = _enough(wave, found, count, 60.0 / tempo_bpm * sample_rate_hz)
     beat_frames = 60.0 / tempo_bpm * sample_rate_hz
     stretch = 100.0 * (beat_frames / np.diff(beats) - 1.0)
