@@ -102,8 +102,23 @@ def test_a_length_that_the_pipeline_miscounts_is_made(ace_step: AceStepEngine) -
 def test_what_fits_is_asked_of_the_model_at_once(ace_step: AceStepEngine, source_base64: str) -> None:
     long = ace_step.plan(REQUEST.model_copy(update={"bars": 400})).request  # 17 minutes.
     assert [part.asked.latents for part in sections(ace_step.asked(long))] == [15_000, 11_199]
-    (covered,) = sections(ace_step.asked(ace_step.plan(asked_for("cover", source_base64)).request), 40)
+    (covered,) = sections(ace_step.asked(ace_step.plan(asked_for("cover", source_base64)).request))
     assert covered.context == 0 and covered.asked.words["task_type"] == "cover"
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "text2music"])
+def test_a_task_whose_source_is_heard_whole_is_refused_beyond_the_window(
+    checkpoint: Path, source_base64: str, task: str
+) -> None:
+    """68 latent frames, 3 of them behind the end: a window of 68 is enough, one of 67 is not."""
+    request = asked_for(task, source_base64)
+    assert AceStepEngine(checkpoint, device="cpu", window_latents=68).plan(request).frames == 124_541
+    said = rf"expected a piece of at most 2\.56 s for {task}, .*, found 2\.60 s; ask for fewer bars"
+    engine = AceStepEngine(checkpoint, device="cpu", window_latents=67)
+    for refused in (engine.plan, engine.score, lambda request: engine.lease(request, 0, 1, None)):
+        with pytest.raises(InvalidRequest, match=said) as caught:
+            refused(request)
+        assert caught.value.field == "bars"
 
 
 def test_latents_are_the_pipelines_own(ace_step: AceStepEngine, checkpoint: Path) -> None:
