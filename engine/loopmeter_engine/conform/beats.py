@@ -81,6 +81,16 @@ def find_beats(mono: Samples, sample_rate_hz: int, tempo_bpm: float, beats_per_b
     return Beats(frames, heard, np.where(heard, struck, frames), attacks, pulse)
 
 
+def steady_beats(mono: Samples, sample_rate_hz: int, played_bpm: float, first_beat_s: float) -> Beats:
+    """The beats of a sound that keeps ``played_bpm`` from ``first_beat_s`` on, whatever is heard of them."""
+    hop = max(1, round(HOP_S * sample_rate_hz))
+    strength = attack_strength(mono, sample_rate_hz, hop)
+    attacks, weights = find_attacks(mono, sample_rate_hz, strength, hop)
+    frames = np.arange(first_beat_s * sample_rate_hz, len(mono) - 0.5, 60.0 / played_bpm * sample_rate_hz)
+    own, heard = _own_attacks(frames, attacks, weights, sample_rate_hz)
+    return Beats(frames, heard, np.where(heard, own, frames), attacks, _pulse(_blurred(strength), frames / hop))
+
+
 def attack_strength(mono: Samples, sample_rate_hz: int, hop: int) -> Samples:
     """How much the sound rises around frame ``i * hop``, over its usual rise; (frames // hop + 1,), never negative."""
     size = 2 ** round(np.log2(WINDOW_S * sample_rate_hz))
@@ -171,6 +181,8 @@ def _track(curve: Samples, period: float) -> Frames:
 def _pulse(curve: Samples, beats: Samples) -> float:
     """How high the curve is at its highest place in the beat, over its mean: both over all beats."""
     count = len(beats) - 1
+    if count < 1:
+        return 0.0
     places = np.interp(np.arange(count * _BINS) / _BINS, np.arange(count + 1), beats)
     profile = np.interp(places, np.arange(len(curve)), curve).reshape(count, _BINS).mean(axis=0)
     return float(profile.max() / (profile.mean() + 1e-12))
@@ -180,15 +192,23 @@ def _snap(
     rough: Samples, attacks: Frames, weights: Samples, sample_rate_hz: int
 ) -> tuple[Samples, NDArray[np.bool_], Samples]:
     """Beats without the silence at both ends, moved as one by how far their attacks usually lie behind; and those."""
+    own, heard = _own_attacks(rough, attacks, weights, sample_rate_hz)
+    while len(heard) and not heard[0]:  # The chain goes on into silence at both ends.
+        rough, own, heard = rough[1:], own[1:], heard[1:]
+    while len(heard) and not heard[-1]:
+        rough, own, heard = rough[:-1], own[:-1], heard[:-1]
+    rough = rough + np.median((own - rough)[heard]) if heard.any() else rough  # The curve rises ahead of the sound.
+    return rough, heard, own
+
+
+def _own_attacks(
+    beats: Samples, attacks: Frames, weights: Samples, sample_rate_hz: int
+) -> tuple[Samples, NDArray[np.bool_]]:
+    """The attack of each beat, strong and near, and whether it has one."""
+    if len(attacks) == 0:
+        return beats, np.zeros(len(beats), np.bool_)
     reach = _REACH_S * sample_rate_hz
-    offset = attacks[None, :] - rough[:, None]
+    offset = attacks[None, :] - beats[:, None]
     score = weights[None, :] * np.exp(-((offset / (0.5 * reach)) ** 2)) * (np.abs(offset) <= reach)
     choice = score.argmax(axis=1)
-    heard = score[np.arange(len(rough)), choice] > 0.25
-    while len(heard) and not heard[0]:  # The chain goes on into silence at both ends.
-        rough, choice, heard = rough[1:], choice[1:], heard[1:]
-    while len(heard) and not heard[-1]:
-        rough, choice, heard = rough[:-1], choice[:-1], heard[:-1]
-    own = attacks[choice]
-    rough = rough + np.median((own - rough)[heard]) if heard.any() else rough  # The curve rises ahead of the sound.
-    return rough, heard, own.astype(np.float64)
+    return attacks[choice].astype(np.float64), score[np.arange(len(beats)), choice] > 0.25
