@@ -3,13 +3,13 @@
 Loops and tracks (``conform_sounds.py`` says whose) that keep an exact tempo are slowed and quickened by up to 3 % along
 two waves, conformed to their own tempo, and compared with what they were. No ear tells how far each beat lies from its
 place: beside its sound, each recording carries its own clock through ``conform``, in two channels too quiet to matter.
-So the figure is exact, and has nothing of a judge's error in it.
+So the figure is exact, and has nothing of a judge's error in it. ``--drifts 4`` bends each sound in four ways.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,29 +40,45 @@ class Row(NamedTuple):
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(".cache/conform")
-    for rows in (measure_loops(folder / "loops"), measure_tracks(folder / "tracks")):
-        print(table.plain(Row._fields, rows), end="\n\n")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(".cache/conform"))
+    parser.add_argument("--drifts", type=int, default=1, help="Ways to bend each sound.")
+    args = parser.parse_args()
+    for rows in (
+        measure_loops(args.folder / "loops", args.drifts),
+        measure_tracks(args.folder / "tracks", args.drifts),
+    ):
+        print(table.plain(Row._fields, rows))
+        print(f"{sum(meets_the_bar(row) for row in rows)} of {len(rows)} meet the bar", end="\n\n")
 
 
-def measure_loops(folder: Path) -> list[Row]:
+def meets_the_bar(row: Row) -> bool:
+    """Tempo within 0.2 %, beats within 10 ms, seam ratio at most 1."""
+    if not row.offset_ms:
+        return False
+    largest_ms = float(row.offset_ms.split(", ")[1])
+    return float(row.tempo_off_percent) <= 0.2 and largest_ms <= 10.0 and float(row.seam_ratio) <= 1.0
+
+
+def measure_loops(folder: Path, drifts: int = 1) -> list[Row]:
     """Each loop round and round for four bars at least."""
     rows = []
     for seed, (name, (wave, rate, beats)) in enumerate(conform_sounds.loops(folder).items()):
         rounds = math.ceil(16 / beats)
         around = np.concatenate([np.tile(wave, rounds), wave[:, : wave.shape[1] // beats * 2]], axis=1)
-        rows.append(_row(name, around, rate, 60.0 * beats * rate / wave.shape[1], rounds * beats, seed))
+        tempo_bpm = 60.0 * beats * rate / wave.shape[1]
+        rows += _rows(name, around, rate, tempo_bpm, rounds * beats, range(seed, seed + 100 * drifts, 100))
     return rows
 
 
-def measure_tracks(folder: Path) -> list[Row]:
+def measure_tracks(folder: Path, drifts: int = 1) -> list[Row]:
     """Eight bars of each track; six of the one that is shorter. About a minute."""
     rows = []
     for seed, (track, path) in enumerate(conform_sounds.tracks(folder).items()):
         wave, rate = conform_sounds.excerpt(track, path, TRACK_BEATS + 2)
         beats = min(TRACK_BEATS, int(wave.shape[1] * track.tempo_bpm / 60.0 / rate - 2) // 4 * 4)
         name = f"{track.package.removesuffix('-data')}: {Path(track.file).stem}"
-        rows.append(_row(name, wave, rate, track.tempo_bpm, beats, seed))
+        rows += _rows(name, wave, rate, track.tempo_bpm, beats, range(seed, seed + 100 * drifts, 100))
     return rows
 
 
@@ -91,6 +107,11 @@ def beat_offsets_ms(clock: Sound, beats: int, beat_frames: float, rate: int) -> 
     offsets = (clock[0, at[sounds]] / clock[1, at[sounds]] - grid[sounds]) / rate * 1000.0
     centred: NDArray[np.float64] = offsets - np.median(offsets)
     return centred
+
+
+def _rows(name: str, wave: Sound, rate: int, tempo_bpm: float, beats: int, seeds: range) -> list[Row]:
+    names = [name if len(seeds) == 1 else f"{name}, drift {number}" for number in range(1, len(seeds) + 1)]
+    return [_row(named, wave, rate, tempo_bpm, beats, seed) for named, seed in zip(names, seeds, strict=True)]
 
 
 def _row(name: str, wave: Sound, rate: int, tempo_bpm: float, beats: int, seed: int) -> Row:

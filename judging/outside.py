@@ -74,7 +74,7 @@ def _judge(task: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, float]]:
     if "tempo" in entry["judges"]:
         mono = pcm.mean(1).astype(np.float32)
         heard = np.tile(mono, max(2, -int(-HEARD_S_MIN * rate_hz // len(mono))))
-        verdict |= {"essentia": _essentia(heard), "madmom": _madmom(heard), "bpm_tools": _bpm_tools(heard)}
+        verdict |= {"essentia": essentia_tempo(heard), "madmom": madmom_tempo(heard), "bpm_tools": _bpm_tools(heard)}
     if "notes" in entry["judges"]:
         verdict["note_f1"] = _note_f1(CACHE / name, entry["notes"])
     return name, verdict
@@ -88,7 +88,7 @@ def _loudness(pcm: np.ndarray) -> float:
         return max(-99.0, float(pyloudnorm.Meter(_SAMPLE_RATE_HZ).integrated_loudness(pcm)))
 
 
-def _essentia(mono: np.ndarray) -> float:
+def essentia_tempo(mono: np.ndarray) -> float:
     import essentia
 
     essentia.log.infoActive = False
@@ -98,7 +98,7 @@ def _essentia(mono: np.ndarray) -> float:
     return float(essentia.standard.RhythmExtractor2013(method="degara")(mono)[0])
 
 
-def _madmom(mono: np.ndarray) -> float:
+def madmom_tempo(mono: np.ndarray) -> float:
     """Beats of its network and decoder, and the slope of a line through them.
 
     Its own tempo estimate counts whole frames of 10 ms, which is coarser than the 2 % that are asked.

@@ -3,8 +3,9 @@
 Attacks: rises of the logarithmic spectrum (spectral flux; Bello et al. 2005), then the exact frame where the energy
 rises. Beats: the likeliest path over that curve of time and tempo together, where the tempo moves in small steps (the
 idea of the bar pointer model; Whiteley et al. 2006, without its probabilities). A path that knows the tempo alone does
-not do: it jumps onto the nearest loud syncopation (Ellis 2007; up to 37 ms off on real loops, this one 8). Reading
-order: ``find_beats``, ``attack_strength``, ``find_attacks``, ``_track``.
+not do: it jumps onto the nearest loud syncopation (Ellis 2007; up to 37 ms off on real loops). What the path found is
+settled by comparing bars (``bars.py``). Reading order: ``find_beats``, ``attack_strength``, ``find_attacks``,
+``_track``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from loopmeter_engine.conform.bars import band_rises, near_period, settle
 
 Samples = NDArray[np.float64]  # (frames,), mono
 Frames = NDArray[np.int64]
@@ -23,12 +26,13 @@ TEMPO_OFF_MAX = 0.12  # How far from the asked tempo a sound may be.
 _TEMPO_STEP = 0.01
 _STEPS_MAX = 4  # Between two beats.
 _STEP_COST = 0.3  # Against the strength of an attack, which is counted in deviations of the curve.
-_FAR_COST = 0.02  # What it costs to begin so many steps, squared, from the asked tempo.
+_DRIFT_MAX = 0.06  # How far the tempo may drift from its mean.
+_FAR_COST = 0.02  # What it costs a beat to be so many steps, squared, from the mean tempo.
 _BETWEEN = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.25))  # Places between two beats, and what an attack there says of them.
 _BLUR_HOPS = 3.0  # Hits that belong together are no nearer.
 _BINS = 8  # Places in a beat, to tell the beat from the others.
-_REACH_S = 0.035  # A beat belongs to an attack that is no farther away.
-_LEAN_S = 0.004  # And goes half of the way there, but no more than this: what is left is how it was played.
+_REACH_S = 0.035  # An attack belongs to a beat that is no farther away.
+_LEAN_S = 0.002  # And draws the beat half of the way to it, but no more than this: the rest is how it was played.
 _APART_S = 0.03
 
 
@@ -52,7 +56,7 @@ class Beats:
         return float(np.polyfit(np.arange(len(self.frames)), self.frames, 1)[0])
 
 
-def find_beats(mono: Samples, sample_rate_hz: int, tempo_bpm: float) -> Beats:
+def find_beats(mono: Samples, sample_rate_hz: int, tempo_bpm: float, beats_per_bar: int = 4) -> Beats:
     """The beats of a sound whose tempo is within ``TEMPO_OFF_MAX`` of ``tempo_bpm``.
 
     Empty if there is nothing that rises. A beat without an attack is put between its neighbours.
@@ -64,12 +68,27 @@ def find_beats(mono: Samples, sample_rate_hz: int, tempo_bpm: float) -> Beats:
         return none
     attacks, weights = find_attacks(mono, sample_rate_hz, strength, hop)
     curve = _blurred(strength)
-    rough = _track(curve, 60.0 / tempo_bpm * sample_rate_hz / hop).astype(np.float64)
+    rises = band_rises(mono, sample_rate_hz, hop, WINDOW_S)
+    period = near_period(rises, 60.0 / tempo_bpm * sample_rate_hz / hop, beats_per_bar, TEMPO_OFF_MAX)
+    rough = _track(curve, period).astype(np.float64)
     if len(rough) < 2 or len(attacks) == 0:
         return none
     pulse = _pulse(curve, rough)
-    frames, heard, struck = _snap(rough * hop, attacks, weights, sample_rate_hz)
-    return Beats(frames, heard, struck, attacks, pulse)
+    near, heard, struck = _snap(rough * hop, attacks, weights, sample_rate_hz)
+    frames = settle(near / hop, heard, rises, hop / sample_rate_hz, beats_per_bar) * hop
+    lean = _LEAN_S * sample_rate_hz
+    frames = np.where(heard, frames + np.clip(0.5 * (struck - frames), -lean, lean), frames)
+    return Beats(frames, heard, np.where(heard, struck, frames), attacks, pulse)
+
+
+def steady_beats(mono: Samples, sample_rate_hz: int, played_bpm: float, first_beat_s: float) -> Beats:
+    """The beats of a sound that keeps ``played_bpm`` from ``first_beat_s`` on, whatever is heard of them."""
+    hop = max(1, round(HOP_S * sample_rate_hz))
+    strength = attack_strength(mono, sample_rate_hz, hop)
+    attacks, weights = find_attacks(mono, sample_rate_hz, strength, hop)
+    frames = np.arange(first_beat_s * sample_rate_hz, len(mono) - 0.5, 60.0 / played_bpm * sample_rate_hz)
+    own, heard = _own_attacks(frames, attacks, weights, sample_rate_hz)
+    return Beats(frames, heard, np.where(heard, own, frames), attacks, _pulse(_blurred(strength), frames / hop))
 
 
 def attack_strength(mono: Samples, sample_rate_hz: int, hop: int) -> Samples:
@@ -121,18 +140,18 @@ def _blurred(strength: Samples) -> Samples:
     return result
 
 
-def _track(curve: Samples, asked: float) -> Frames:
-    """The chain of hops, each about ``asked`` apart, that gathers the most: on the beats, and half as much between.
+def _track(curve: Samples, period: float) -> Frames:
+    """The chain of hops, each about ``period`` apart, that gathers the most: on the beats, and half as much between.
 
     The best score of every (hop, tempo) is that of the hop one period before, at a tempo a few steps away. (T, K).
     """
-    steps = int(np.log1p(TEMPO_OFF_MAX) / np.log1p(_TEMPO_STEP)) + 1
+    steps = int(np.log1p(_DRIFT_MAX) / np.log1p(_TEMPO_STEP)) + 1
     offsets = np.arange(-steps, steps + 1)
-    exact = asked * (1.0 + _TEMPO_STEP) ** offsets
+    exact = period * (1.0 + _TEMPO_STEP) ** offsets
     periods, ahead = np.round(exact).astype(int), int(np.ceil(exact[-1])) + 1
     padded = np.concatenate([np.zeros(ahead), curve])
     between = [(np.round(exact * part).astype(int), gain) for part, gain in _BETWEEN]
-    tempos = np.arange(len(offsets))
+    tempos, far = np.arange(len(offsets)), _FAR_COST * offsets**2
     moves = np.arange(-_STEPS_MAX, _STEPS_MAX + 1)
     origins = tempos[:, None] + moves
     cost = np.where((origins < 0) | (origins >= len(tempos)), np.inf, _STEP_COST * np.abs(moves))
@@ -147,7 +166,7 @@ def _track(curve: Samples, asked: float) -> Frames:
         fresh = gathered <= 0.0
         for behind, gain in between:
             gathered = gathered + gain * padded[hops - behind]
-        best[hops[:, 0]] = padded[hops] + np.where(fresh, -_FAR_COST * offsets**2, gathered)
+        best[hops[:, 0]] = padded[hops] + np.where(fresh, 0.0, gathered) - far
         came_from[hops[:, 0]] = np.where(fresh, -1, origins[tempos, choice])
     last = len(best) - ahead
     end, tempo = divmod(int(best[last:].argmax()), len(tempos))
@@ -162,6 +181,8 @@ def _track(curve: Samples, asked: float) -> Frames:
 def _pulse(curve: Samples, beats: Samples) -> float:
     """How high the curve is at its highest place in the beat, over its mean: both over all beats."""
     count = len(beats) - 1
+    if count < 1:
+        return 0.0
     places = np.interp(np.arange(count * _BINS) / _BINS, np.arange(count + 1), beats)
     profile = np.interp(places, np.arange(len(curve)), curve).reshape(count, _BINS).mean(axis=0)
     return float(profile.max() / (profile.mean() + 1e-12))
@@ -170,21 +191,24 @@ def _pulse(curve: Samples, beats: Samples) -> float:
 def _snap(
     rough: Samples, attacks: Frames, weights: Samples, sample_rate_hz: int
 ) -> tuple[Samples, NDArray[np.bool_], Samples]:
-    """Each beat towards its attack: strong and near. Where there is none, it stays where the others have it.
+    """Beats without the silence at both ends, moved as one by how far their attacks usually lie behind; and those."""
+    own, heard = _own_attacks(rough, attacks, weights, sample_rate_hz)
+    while len(heard) and not heard[0]:  # The chain goes on into silence at both ends.
+        rough, own, heard = rough[1:], own[1:], heard[1:]
+    while len(heard) and not heard[-1]:
+        rough, own, heard = rough[:-1], own[:-1], heard[:-1]
+    rough = rough + np.median((own - rough)[heard]) if heard.any() else rough  # The curve rises ahead of the sound.
+    return rough, heard, own
 
-    An attack off the beat may be drift or how it was played, which nobody can tell from one hit: half of the way is
-    never far from either.
-    """
-    reach, lean = _REACH_S * sample_rate_hz, _LEAN_S * sample_rate_hz
-    offset = attacks[None, :] - rough[:, None]
+
+def _own_attacks(
+    beats: Samples, attacks: Frames, weights: Samples, sample_rate_hz: int
+) -> tuple[Samples, NDArray[np.bool_]]:
+    """The attack of each beat, strong and near, and whether it has one."""
+    if len(attacks) == 0:
+        return beats, np.zeros(len(beats), np.bool_)
+    reach = _REACH_S * sample_rate_hz
+    offset = attacks[None, :] - beats[:, None]
     score = weights[None, :] * np.exp(-((offset / (0.5 * reach)) ** 2)) * (np.abs(offset) <= reach)
     choice = score.argmax(axis=1)
-    heard = score[np.arange(len(rough)), choice] > 0.25
-    while len(heard) and not heard[0]:  # The chain goes on into silence at both ends.
-        rough, choice, heard = rough[1:], choice[1:], heard[1:]
-    while len(heard) and not heard[-1]:
-        rough, choice, heard = rough[:-1], choice[:-1], heard[:-1]
-    own = attacks[choice]
-    rough = rough + np.median((own - rough)[heard]) if heard.any() else rough  # The curve rises ahead of the sound.
-    frames = np.where(heard, rough + np.clip(0.5 * (own - rough), -lean, lean), rough)
-    return frames, heard, np.where(heard, own, frames).astype(np.float64)
+    return attacks[choice].astype(np.float64), score[np.arange(len(beats)), choice] > 0.25

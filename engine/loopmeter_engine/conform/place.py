@@ -5,12 +5,12 @@ Reading order: ``conform``, ``ConformReport``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loopmeter_engine.conform.beats import TEMPO_OFF_MAX, Beats, find_beats
+from loopmeter_engine.conform.beats import TEMPO_OFF_MAX, Beats, find_beats, steady_beats
 from loopmeter_engine.conform.splice import Anchor, Sound, splice
 from loopmeter_engine.seam import seam_ratio
 
@@ -52,12 +52,20 @@ class ConformReport:
 
 
 def conform(
-    sound: NDArray[np.floating], sample_rate_hz: int, *, tempo_bpm: float, bars: int, beats_per_bar: int = 4
+    sound: NDArray[np.floating],
+    sample_rate_hz: int,
+    *,
+    tempo_bpm: float,
+    bars: int,
+    beats_per_bar: int = 4,
+    played_bpm: float | None = None,
+    first_beat_s: float | None = None,
 ) -> tuple[Sound, ConformReport]:
     """The first ``bars`` bars of ``sound``, (channels, frames) in [-1, 1], as an exact loop, and a report.
 
-    The first beat that is heard becomes the first of the loop. Gives (channels, frames) with
-    ``round(bars * beats_per_bar * 60 / tempo_bpm * sample_rate_hz)`` frames.
+    The first beat that is heard becomes the first of the loop, or the one nearest to ``first_beat_s``. A sound that
+    keeps ``played_bpm``, from ``first_beat_s`` (0) on, is not listened to for beats: it needs none that stand out.
+    Gives (channels, frames) with ``round(bars * beats_per_bar * 60 / tempo_bpm * sample_rate_hz)`` frames.
 
     Raises:
         CannotConform: no beats, too few, or at a tempo too far from the asked one.
@@ -66,9 +74,14 @@ def conform(
         raise CannotConform(f"expected (channels, frames), found {sound.shape}")
     wave = np.asarray(sound, np.float64)
     count = bars * beats_per_bar
-    found = find_beats(wave.mean(axis=0), sample_rate_hz, tempo_bpm)
-    wave, beats, struck, heard = _enough(wave, found, count, 60.0 / tempo_bpm * sample_rate_hz)
     beat_frames = 60.0 / tempo_bpm * sample_rate_hz
+    if played_bpm is None:
+        found = _clear(find_beats(wave.mean(axis=0), sample_rate_hz, tempo_bpm, beats_per_bar), beat_frames)
+    else:
+        found = steady_beats(wave.mean(axis=0), sample_rate_hz, played_bpm, first_beat_s or 0.0)
+    if first_beat_s is not None:
+        found = _from(found, first_beat_s * sample_rate_hz, sample_rate_hz)
+    wave, beats, struck, heard = _enough(wave, found, count)
     stretch = 100.0 * (beat_frames / np.diff(beats) - 1.0)
     if np.abs(stretch).max() > STRETCH_PERCENT_MAX:
         worst = int(np.abs(stretch).argmax())
@@ -97,22 +110,38 @@ def conform(
     return out, report
 
 
-def _enough(
-    wave: Sound, found: Beats, count: int, beat_frames: float
-) -> tuple[Sound, NDArray[np.float64], NDArray[np.float64], int]:
-    """The sound, ``count + 1`` beats in it (the last one ends the loop), their attacks, and how many were heard."""
-    beats, struck, heard = found.frames, found.struck, int(found.heard[:count].sum())
-    if len(beats) < 2:
-        raise CannotConform("expected a sound with beats, found none that rises above the rest; nothing to place")
+def _clear(found: Beats, beat_frames: float) -> Beats:
+    """The beats, if they are some and near the asked tempo."""
+    steady = "; if it keeps a steady tempo all the same, say which (--played-bpm)"
+    if len(found.frames) < 2:
+        raise CannotConform(f"expected a sound with beats, found none that rises above the rest{steady}")
     if found.pulse < PULSE_MIN:
         raise CannotConform(
             f"expected beats that stand out, found the sound rising {found.pulse:.1f} times as much on them as "
-            f"elsewhere, which is no more than in noise; expected {PULSE_MIN:g} at least"
+            f"elsewhere, which is no more than in noise; expected {PULSE_MIN:g} at least{steady}"
         )
-    total = wave.shape[1]
     off = found.period_frames / beat_frames - 1.0
     if abs(off) > TEMPO_OFF_MAX:
         raise CannotConform(f"expected beats near the asked tempo, found them {100 * off:+.1f} % longer or shorter")
+    return found
+
+
+def _from(found: Beats, first: float, sample_rate_hz: int) -> Beats:
+    """The beats from the one nearest to frame ``first`` on."""
+    away = np.abs(found.frames - first)
+    begin = int(away.argmin()) if len(away) else 0
+    if len(away) < 2 or away[begin] > 0.5 * found.period_frames:
+        heard = f"the nearest at {found.frames[begin] / sample_rate_hz:.2f} s" if len(away) else "no beats"
+        raise CannotConform(
+            f"expected a beat near {first / sample_rate_hz:.2f} s, found {heard}; name another first beat"
+        )
+    return replace(found, frames=found.frames[begin:], heard=found.heard[begin:], struck=found.struck[begin:])
+
+
+def _enough(wave: Sound, found: Beats, count: int) -> tuple[Sound, NDArray[np.float64], NDArray[np.float64], int]:
+    """The sound, ``count + 1`` beats in it (the last one ends the loop), their attacks, and how many were heard."""
+    beats, struck, heard = found.frames, found.struck, int(found.heard[:count].sum())
+    total = wave.shape[1]
     if len(beats) == count and abs(total / (count * found.period_frames) - 1.0) < 0.25 / count:
         # A loop already: what follows its end is its start, what precedes its start is its end.
         head = round(float(beats[0]) + found.period_frames)

@@ -132,6 +132,19 @@ class WindowedEngine(ABC):
             sound[:, :size] = sound[:, :size] * rise + behind * (1 - rise)
         return sound
 
+    def _decode_all(self, latents: Tensor) -> Tensor:
+        """The sound of all latents, window by window: a long piece takes the memory of one."""
+        total = latents.shape[0]
+        return torch.cat(
+            [self._windows.decode(self.vae(), latents, 0, start, stop, total) for start, stop in self._steps_of(total)],
+            dim=1,
+        )
+
+    def _steps_of(self, total: int) -> list[tuple[int, int]]:
+        """The frames of ``total`` latents in windows of the longest chunk."""
+        frames, step = total * self._windows.latent_frames, self._sizes[-1] * self._windows.latent_frames
+        return [(start, min(start + step, frames)) for start in range(0, frames, step)]
+
     def _make_latents(self, request: LoopRequest) -> Tensor:
         return self.draw(request, request.seed)
 
@@ -139,10 +152,7 @@ class WindowedEngine(ABC):
         assert request.tempo_bpm is not None and request.bars is not None
 
         def make(seed: int) -> Any:
-            latents = self.draw(request, seed)
-            total = latents.shape[0]
-            frames = total * self._windows.latent_frames
-            return self._windows.decode(self.vae(), latents, 0, 0, frames, total).numpy()
+            return self._decode_all(self.draw(request, seed)).numpy()
 
         seeds = [(request.seed + turn * 1_000_003) % 2**53 for turn in range(CONFORM_SEEDS)]
         try:
@@ -164,7 +174,9 @@ class WindowedEngine(ABC):
         total = self.latent_frames(resolved)
         denoising = self.denoising_flops(resolved)
         if resolved.conform:
-            return (denoising + self.decoding_flops(total), *[1] * (len(table) - 1))
+            seen = [self._windows.of(start, stop, total) for start, stop in self._steps_of(total)]
+            decoding = sum(self.decoding_flops(high - low) for low, high in seen)
+            return (denoising + decoding, *[1] * (len(table) - 1))
         counts, start = [], 0
         for frames in table:
             low, high = self._windows.of(start, start + frames, total)

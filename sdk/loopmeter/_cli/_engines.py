@@ -9,7 +9,7 @@ import dataclasses
 import json
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -121,18 +121,30 @@ def serve_engine(name: str, host: str, port: int, deadline_s: float, as_json: bo
 @click.option(
     "--beats", "beats_per_bar", type=click.IntRange(1, 16), default=4, show_default=True, help="Beats per bar."
 )
+@click.option(
+    "--played-bpm",
+    type=click.FloatRange(20, 400),
+    help="The steady tempo that it was made at; beats then need not be heard. The first is at --first-beat, or 0.",
+)
+@click.option(
+    "--first-beat",
+    "first_beat_s",
+    type=click.FloatRange(min=0),
+    help="Seconds into the recording: begin with the beat that is nearest.",
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: SOURCE-conformed.wav")
 @_JSON
-def conform(source: Path, tempo_bpm: float, bars: int, beats_per_bar: int, output: Path | None, as_json: bool) -> None:
+def conform(source: Path, output: Path | None, as_json: bool, **options: Any) -> None:
     """Put the beats of a recording on an exact grid and cut it into a loop.
 
-    The first beat that is heard begins the loop. The recording's tempo must be within 12 % of --bpm.
+    The first beat that is heard begins the loop, unless --first-beat names another. The recording's tempo must be
+    within 12 % of --bpm.
     """
     with needs("engine"):
         from loopmeter_engine.conform.files import conform_file
 
         target = output or source.with_name(f"{source.stem}-conformed.wav")
-        report = conform_file(source, target, tempo_bpm=tempo_bpm, bars=bars, beats_per_bar=beats_per_bar)
+        report = conform_file(source, target, **options)
     if as_json:
         click.echo(json.dumps({"wav": str(target), **dataclasses.asdict(report)}))
         return

@@ -102,8 +102,23 @@ def test_a_length_that_the_pipeline_miscounts_is_made(ace_step: AceStepEngine) -
 def test_what_fits_is_asked_of_the_model_at_once(ace_step: AceStepEngine, source_base64: str) -> None:
     long = ace_step.plan(REQUEST.model_copy(update={"bars": 400})).request  # 17 minutes.
     assert [part.asked.latents for part in sections(ace_step.asked(long))] == [15_000, 11_199]
-    (covered,) = sections(ace_step.asked(ace_step.plan(asked_for("cover", source_base64)).request), 40)
+    (covered,) = sections(ace_step.asked(ace_step.plan(asked_for("cover", source_base64)).request))
     assert covered.context == 0 and covered.asked.words["task_type"] == "cover"
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "text2music"])
+def test_a_task_whose_source_is_heard_whole_is_refused_beyond_the_window(
+    checkpoint: Path, source_base64: str, task: str
+) -> None:
+    """68 latent frames, 3 of them behind the end: a window of 68 is enough, one of 67 is not."""
+    request = asked_for(task, source_base64)
+    assert AceStepEngine(checkpoint, device="cpu", window_latents=68).plan(request).frames == 124_541
+    said = rf"expected a piece of at most 2\.56 s for {task}, .*, found 2\.60 s; ask for fewer bars"
+    engine = AceStepEngine(checkpoint, device="cpu", window_latents=67)
+    for refused in (engine.plan, engine.score, lambda request: engine.lease(request, 0, 1, None)):
+        with pytest.raises(InvalidRequest, match=said) as caught:
+            refused(request)
+        assert caught.value.field == "bars"
 
 
 def test_latents_are_the_pipelines_own(ace_step: AceStepEngine, checkpoint: Path) -> None:
@@ -247,16 +262,34 @@ def test_a_conformed_loop_is_exact_or_fails_saying_why(
     made = drifting(4, bars=4)
     sound = torch.from_numpy(np.repeat(made.sound, 2, axis=0)).float()
     request = request.model_copy(update={"tempo_bpm": made.tempo_bpm * 48_000 / 44_100})
-    monkeypatch.setattr("loopmeter_engine.engines.windows.Windows.decode", lambda *_: sound)
+    monkeypatch.setattr(AceStepEngine, "_decode_all", lambda *_: sound)
     plan = ace_step.plan(request)
     chunks = make_all(ace_step, request, 1)
     assert sum(len(chunk.pcm) for chunk in chunks) == 2 * plan.frames
     (again,) = ace_step.lease(request, 1, 1, chunks[0].state_after)
     assert again.pcm == chunks[1].pcm
 
-    monkeypatch.setattr("loopmeter_engine.engines.windows.Windows.decode", lambda *_: torch.zeros(2, 100_000))
+    monkeypatch.setattr(AceStepEngine, "_decode_all", lambda *_: torch.zeros(2, 100_000))
     with pytest.raises(EngineFailed, match="none of 3 seeds could be conformed"):
         make_all(ace_step, request.model_copy(update={"seed": 99}))
+
+
+def test_a_piece_to_be_conformed_is_decoded_in_windows_at_the_predicted_work(checkpoint: Path) -> None:
+    """Four bars are 335 latent frames made: four windows of 100 at most, with 9 to each side, and never the whole."""
+    engine = AceStepEngine(checkpoint, device="cpu")
+    request = engine.plan(REQUEST.model_copy(update={"conform": True, "bars": 4, "steps": 1})).request
+    latents = engine.draw(request, 5)
+    widths: list[int] = []
+    hook = engine.vae().decoder.register_forward_pre_hook(lambda _, given: widths.append(given[0].shape[-1]))
+    sound = engine._decode_all(latents)
+    hook.remove()
+
+    total = len(latents)
+    assert widths == [109, 118, 118, total - 291] and 300 < total <= 400
+    whole = WINDOWS.decode(engine.vae(), latents, 0, 0, total * LATENT_FRAMES, total)
+    assert torch.allclose(sound, whole, atol=1e-5)
+    decoding = sum(engine.decoding_flops(width) for width in widths)
+    assert engine.plan(request).first_chunk_flops == engine.denoising_flops(request) + decoding
 
 
 @pytest.mark.parametrize(

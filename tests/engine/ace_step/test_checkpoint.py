@@ -187,3 +187,18 @@ def test_a_conversion_that_fails_leaves_nothing(checkpoint: Path, tmp_path: Path
     assert result.exit_code == 1
     assert "transformer: expected condition_embedder.bias of shape (32,), found (7,)" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["original"]
+
+
+@pytest.mark.parametrize("config", [None, "{cut", "[]"], ids=["missing", "cut", "no object"])
+def test_a_conversion_without_a_whole_configuration_says_so(
+    checkpoint: Path, tmp_path: Path, config: str | None
+) -> None:
+    original_layout(checkpoint, tmp_path / "original")
+    path = tmp_path / "original" / "acestep-v15-base" / "config.json"
+    path.unlink() if config is None else path.write_text(config)
+    result = CliRunner().invoke(
+        program, ["engines", "convert", str(tmp_path / "original"), str(tmp_path / "converted")]
+    )
+    assert result.exit_code == 1
+    assert "acestep-v15-base: expected a" in result.stderr and "config.json" in result.stderr
+    assert not (tmp_path / "converted").exists()

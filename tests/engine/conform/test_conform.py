@@ -128,6 +128,40 @@ def test_what_has_no_such_beats_is_refused(sound: np.ndarray, tempo_bpm: float, 
         conform(sound, RATE_HZ, tempo_bpm=tempo_bpm, bars=bars)
 
 
+def test_a_texture_that_keeps_its_tempo_is_placed_by_what_its_maker_says() -> None:
+    texture = np.random.default_rng(0).normal(0, 0.1, (2, 8 * RATE_HZ))
+    with pytest.raises(CannotConform, match=r"a steady tempo all the same, say which \(--played-bpm\)"):
+        conform(texture, RATE_HZ, tempo_bpm=120.0, bars=2)
+
+    same, report = conform(texture, RATE_HZ, tempo_bpm=120.0, bars=2, played_bpm=120.0, first_beat_s=1.0)
+    inside = np.s_[:, 10_000:170_000]  # The end fades into what was ahead of the start, 2 ms before the first beat.
+    assert same.shape == (2, 4 * RATE_HZ)
+    assert np.array_equal(same[inside], texture[:, RATE_HZ - round(0.002 * RATE_HZ) :][inside])
+    assert (report.correction_percent_max, report.beats) == (0.0, 8)
+
+    slower, report = conform(texture, RATE_HZ, tempo_bpm=115.0, bars=2, played_bpm=120.0)
+    assert slower.shape[1] == round(8 * 60 / 115 * RATE_HZ)
+    assert report.correction_percent == pytest.approx(100 * (120 / 115 - 1), abs=0.01)
+
+
+def test_silence_is_placed_where_its_maker_says() -> None:
+    loop, report = conform(np.zeros((1, 5 * RATE_HZ)), RATE_HZ, tempo_bpm=120.0, bars=2, played_bpm=120.0)
+    assert loop.shape == (1, 4 * RATE_HZ) and not loop.any()
+    assert report.beats_heard == 0
+
+
+def test_the_loop_begins_with_the_beat_that_is_named() -> None:
+    clicks = np.zeros((1, 9 * RATE_HZ))
+    at = np.round((0.3 + 0.51 * np.arange(16)) * RATE_HZ).astype(int)
+    clicks[0, at] = 0.3 + 0.03 * np.arange(16)  # Each click is known by how loud it is.
+    heard, _ = conform(clicks, RATE_HZ, tempo_bpm=120.0, bars=2)
+    named, _ = conform(clicks, RATE_HZ, tempo_bpm=120.0, bars=2, first_beat_s=2.4)
+    assert heard[0, :2_000].max() == pytest.approx(0.3)
+    assert named[0, :2_000].max() == pytest.approx(0.3 + 0.03 * 4)  # The fifth click, at 2.34 s.
+    with pytest.raises(CannotConform, match=r"expected a beat near 30\.00 s, found the nearest at 7\.95 s"):
+        conform(clicks, RATE_HZ, tempo_bpm=120.0, bars=2, first_beat_s=30.0)
+
+
 def test_another_seed_is_asked_for_while_the_correction_would_be_heard() -> None:
     steady, wild = drifting(1, drift=0.002, jitter_s=0.0), drifting(1, drift=0.09, jitter_s=0.012)
     asked: list[int] = []
@@ -154,6 +188,18 @@ def test_the_command_conforms_a_file_and_reports(tmp_path: Path) -> None:
     assert report["wav"] == str(tmp_path / "in-conformed.wav")
     assert soundfile.info(report["wav"]).frames == report["frames"] == round(16 * 60 / made.tempo_bpm * RATE_HZ)
     assert report["measured_bpm"] != report["asked_bpm"]
+
+
+def test_the_command_takes_the_played_tempo_and_the_first_beat(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "in.wav", np.random.default_rng(0).normal(0, 0.1, 4 * RATE_HZ), RATE_HZ)
+    call = ["conform", str(tmp_path / "in.wav"), "--bpm", "120", "--bars", "1"]
+    refused = CliRunner().invoke(program, call)
+    assert refused.exit_code == 1 and "--played-bpm" in refused.stderr
+    result = CliRunner().invoke(program, [*call, "--played-bpm", "118", "--first-beat", "0.5", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["frames"] == 2 * RATE_HZ
+    late = CliRunner().invoke(program, [*call, "--played-bpm", "118", "--first-beat", "9"])
+    assert late.exit_code == 1 and "expected a beat near 9.00 s, found no beats" in late.stderr
 
 
 def test_the_command_says_what_is_no_sound_and_leaves_nothing(tmp_path: Path) -> None:

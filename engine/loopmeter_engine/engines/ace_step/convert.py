@@ -21,7 +21,13 @@ from loopmeter_engine.engines.ace_step.checkpoint import (
     network_on_meta,
 )
 from loopmeter_engine.engines.libraries import quiet_libraries
-from loopmeter_engine.engines.safetensors_check import CheckpointFault, compare_shapes, folder_shapes, tensor_shapes
+from loopmeter_engine.engines.safetensors_check import (
+    CheckpointFault,
+    compare_shapes,
+    folder_shapes,
+    read_config,
+    tensor_shapes,
+)
 
 SILENCE_LATENTS = 15_000
 _SILENCE_S = 12  # Its middle third is farther from both ends than the encoder can see.
@@ -57,11 +63,11 @@ def convert_checkpoint(source: Path, target: Path, variant: str | None = None) -
     text = _text_encoder(source)
     shapes = tensor_shapes(model / "model.safetensors")
     folder_shapes(source / "vae"), folder_shapes(text)
+    config = read_config(model, model.name)
     part_of = {name: _place(name) for name in shapes}
     partial = target.with_name(target.name + ".part")
     try:
         partial.mkdir(parents=True)
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
         shutil.copytree(source / "vae", partial / "vae", ignore=_only_whole)
         shutil.copytree(text, partial / "text_encoder", ignore=_only_whole)
         (partial / "tokenizer").mkdir()

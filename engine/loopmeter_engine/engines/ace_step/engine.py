@@ -133,7 +133,7 @@ class AceStepEngine(WindowedEngine):
         if request.lora is not None and request.lora not in self._checkpoint.loras:
             known = ", ".join(self._checkpoint.loras) or "none"
             raise InvalidRequest("lora", f"expected one of the installed LoRAs ({known}), found {request.lora!r}")
-        self.asked(resolved)
+        sections(self.asked(resolved), self._window)
         return resolved
 
     @functools.lru_cache(maxsize=16)  # noqa: B019  # Engines live as long as their process.

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, SAMPLE_RATE_HZ, Asked, duration_s
+from loopmeter_engine.contract import InvalidRequest
+from loopmeter_engine.engines.ace_step.asking import LATENT_FRAMES, SAMPLE_RATE_HZ, TAIL_LATENTS, Asked, duration_s
 
 WINDOW_LATENTS = 15_000  # 600 s: the longest that the model has learned, and the length of its silence.
 _CONTEXT_LATENTS = 250  # 10 s
@@ -32,10 +33,19 @@ class Section:
 def sections(asked: Asked, window: int = WINDOW_LATENTS) -> tuple[Section, ...]:
     """The calls that make ``asked``, none longer than ``window`` latent frames. Sources are silence of the right size.
 
-    One for whatever fits, and for tasks that have a source: what would be its part of another section?
+    Raises:
+        InvalidRequest: a task that has a source, longer than the window. The model hears a source as a whole: two
+            parts of a cover, each by itself, would be two performances, with a break where they meet.
     """
-    if asked.latents <= window or asked.source is not None:
+    if asked.latents <= window:
         return (Section(asked, 0),)
+    if asked.source is not None:
+        longest_s, found_s = ((n - TAIL_LATENTS) * LATENT_FRAMES / SAMPLE_RATE_HZ for n in (window, asked.latents))
+        raise InvalidRequest(
+            "bars",
+            f"expected a piece of at most {longest_s:.2f} s for {asked.words['task_type']}, which hears its source as "
+            f"a whole, found {found_s:.2f} s; ask for fewer bars, or make it in parts",
+        )
     found, made = [Section(_lasting(asked, window), 0)], window
     context = min(_CONTEXT_LATENTS, window // 3)
     while made < asked.latents:
