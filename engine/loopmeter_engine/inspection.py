@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from loopmeter_engine.processes.count import default_processes
 from loopmeter_engine.registry import EngineEntry, EngineUnavailable, engine_names, load_engine
 
 TIMEOUT_S = 60.0
@@ -24,7 +25,10 @@ _ANSWER = "loopmeter-engine: "
 
 @dataclass(frozen=True, slots=True)
 class EngineDescription:
-    """An installed engine, and what it says of itself. ``problem`` is why it cannot run; empty if it can."""
+    """An installed engine, and what it says of itself. ``problem`` is why it cannot run; empty if it can.
+
+    ``processes`` is in how many ``loopmeter serve`` has it work on this machine if it is not told; 0: in its own.
+    """
 
     entry: EngineEntry
     problem: str = ""
@@ -38,6 +42,7 @@ class EngineDescription:
     weights: str = ""
     notes: tuple[str, ...] = ()
     streams_at_once: int | None = None
+    processes: int | None = None
 
     def as_json(self) -> dict[str, object]:
         """Plain values; the entry's fields and the description's on one level."""
@@ -90,6 +95,7 @@ def _answer(name: str) -> dict[str, object]:
         "weights": info.weights,
         "notes": list(info.notes),
         "streams_at_once": info.streams_at_once,
+        "processes": default_processes(name),
     }
 
 

@@ -10,10 +10,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from loopmeter import ChunkReceived, LivePrompt, LiveRequest, Loopmeter
 from loopmeter_engine.fake import FakeEngine
+from loopmeter_engine.processes.count import default_processes
 from loopmeter_engine.testing import make_all, make_live
 
 from .gateway_process import PROGRAM, GatewayProcess, running
@@ -123,16 +125,18 @@ def test_an_endless_session_outlives_the_engine_it_is_played_by(killed: Killed) 
     assert charged == 5000 - balance.available == chunks[-1].meter.tokens_total
 
 
-def test_a_gateway_with_engine_processes_leaves_none_behind_and_loads_no_torch(tmp_path: Path) -> None:
-    gateway = GatewayProcess(tmp_path, "loopmeter", "--engine-processes", "2")
+def test_our_engine_is_served_from_processes_by_default_which_end_with_the_gateway(tmp_path: Path) -> None:
+    expected = default_processes("loopmeter")  # 0 where there is one core only.
+    gateway = GatewayProcess(tmp_path, "loopmeter")
     gateway.start()
     children = gateway.children()
+    ready = httpx.get(f"{gateway.url}/readyz").json()
     loaded = Path(f"/proc/{gateway.pid}/maps").read_text()
     watched = [os.pidfd_open(pid) for pid in children]
     gateway.kill()
 
-    assert len(children) == 2
-    assert "libtorch" not in loaded
+    assert (len(children), ready["engine_processes"]) == (expected, str(expected))
+    assert ("libtorch" in loaded) == (expected == 0)
     for descriptor in watched:
         ended, _, _ = select.select([descriptor], [], [], 30)
         os.close(descriptor)

@@ -41,7 +41,7 @@ def test_servers_print_one_object_with_their_addresses(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/gateway.db"
     with (
         running("serve", "--engine", "fake", "--port", "0", "--db", database, "--data", str(tmp_path)) as gateway,
-        running("engine", "serve", "--engine", "fake", "--port", "0") as engine,
+        running("engine", "serve", "--engine", "fake", "--engine-processes", "2", "--port", "0") as engine,
         running("bridge", "--listen", "127.0.0.1:0", "--out", str(tmp_path), "--url", gateway["url"]) as bridge,
     ):
         assert httpx.get(f"{gateway['url']}/healthz", trust_env=False).status_code == 200

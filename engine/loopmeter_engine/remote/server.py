@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 
 from loopmeter import LiveRequest, LoopRequest
 from loopmeter_engine.contract import Chunk, Engine, EngineFailed, InvalidRequest, LiveEngine
+from loopmeter_engine.processes.count import default_processes
 from loopmeter_engine.registry import EngineUnavailable, open_engine
 from loopmeter_engine.remote import wire
 from loopmeter_engine.remote.wire import LeaseCall, LiveLeaseCall, PlanAnswer, Refusal
@@ -204,11 +205,17 @@ def _headers(media_type: str) -> list[tuple[bytes, bytes]]:
 
 
 def serve_engine_process(
-    name: str, host: str, port: int, deadline_s: float, announce: Callable[[str], None] | None = None
+    name: str,
+    host: str,
+    port: int,
+    deadline_s: float,
+    announce: Callable[[str], None] | None = None,
+    processes: int | None = None,
 ) -> None:
     """Serve the engine called ``name`` until SIGTERM or SIGINT. Prints ``listening on http://HOST:PORT`` when ready.
 
-    ``announce`` is given the address instead of printing it.
+    ``announce`` is given the address instead of printing it. ``processes``: how many of their own the engine works in;
+    None takes ``default_processes``.
 
     Raises:
         EngineUnavailable: no engine of that name can be loaded, or it is itself a remote one.
@@ -223,7 +230,7 @@ def serve_engine_process(
         )
     if "://" in name:
         raise EngineUnavailable(f"expected the name of an installed engine, found {name!r}; let the gateway use it")
-    engine = open_engine(name, deadline_s)
+    engine = open_engine(name, deadline_s, default_processes(name) if processes is None else processes)
     _run(EngineApp(engine, token), host, port, announce or _announce)
 
 

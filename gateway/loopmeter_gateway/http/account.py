@@ -102,7 +102,8 @@ async def readyz(request: _Request) -> dict[str, str]:
     if not gateway.ready:
         raise Refused("not_ready", "expected a running gateway, found one that is starting or stopping")
     await gateway.database.read(lambda connection: connection.execute(text("SELECT 1")).one())
-    return {"status": "ready", "engine": gateway.engine.info().name}
+    info = gateway.engine.info()
+    return {"status": "ready", "engine": info.name, "engine_processes": str(info.processes)}
 
 
 @get("/metrics", tags=["health"], media_type=METRICS_MEDIA_TYPE)

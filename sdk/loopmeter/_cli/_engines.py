@@ -61,6 +61,7 @@ def _about(engine: EngineDescription) -> list[tuple[str, str]]:
         ("licence", engine.licence),
         ("its sound", f"{engine.output_rights}{rights}"),
         ("weights", engine.weights or "needs none"),
+        ("works in", f"{engine.processes} processes, when served here" if engine.processes else ""),
         *(("note", note) for note in engine.notes),
     ]
     return [(word, text) for word, text in said if text]
@@ -101,15 +102,16 @@ def engine() -> None:
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8140, show_default=True, help="0 takes a free one.")
 @click.option("--engine-deadline", "deadline_s", type=click.FloatRange(min=0.1), default=120.0, show_default=True)
+@click.option("--engine-processes", "processes", type=click.IntRange(0, 64), help="As in loopmeter serve.")
 @_JSON
-def serve_engine(name: str, host: str, port: int, deadline_s: float, as_json: bool) -> None:
+def serve_engine(name: str, host: str, port: int, deadline_s: float, processes: int | None, as_json: bool) -> None:
     """Serve an engine over HTTP, until SIGINT or SIGTERM. Use it with: loopmeter serve --engine http://HOST:PORT"""
     with needs("engine,gateway"):
         from loopmeter_engine.contract import EngineError
         from loopmeter_engine.remote.server import serve_engine_process
 
         try:
-            serve_engine_process(name, host, port, deadline_s, said_as_json if as_json else None)
+            serve_engine_process(name, host, port, deadline_s, said_as_json if as_json else None, processes)
         except EngineError as error:
             raise click.ClickException(str(error)) from error
 
