@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 PROCESSES_MAX = 4
-PROCESS_BYTES = 600_000_000  # Of our engine: libraries, weights, and what many streams at once need on top.
+PROCESS_BYTES = 800_000_000  # Of our engine: libraries, weights, and what many streams at once need on top.
 _GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, and either of them under Windows.
 _UNKNOWN_BYTES = 1 << 62
 
