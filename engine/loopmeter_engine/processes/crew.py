@@ -136,27 +136,33 @@ class Crew:
 
     def _keep(self, number: int) -> None:
         """Have process ``number`` run, until this is closed."""
-        while (process := self._start(number)) is not None:
-            info = process.meet()
-            if info is not None and self._welcome(process, info):
-                process.listen()
-            self._gone(process)
-            words = f"{process.end()}; it last said: {process.last_words}"
-            process.release()
+        while not self._closed.is_set():
+            answered, words = self._live(number)
             with self._changed:
-                self._deaths[number] = deaths = 0 if process.answered else self._deaths[number] + 1
-                self._words = words if info is not None else process.last_words
+                self._deaths[number] = deaths = 0 if answered else self._deaths[number] + 1
+                self._words = words
                 self._changed.notify_all()
             if not self._closed.is_set():
                 _log.warning("%s; it is started again", words)
                 self._closed.wait(min(WAIT_FIRST_S * 2 ** (deaths - 1), WAIT_MAX_S) if deaths else 0)
 
-    def _start(self, number: int) -> EngineProcess | None:
+    def _live(self, number: int) -> tuple[bool, str]:
+        """One life of process ``number``: whether it has answered anything in it, and how it ended."""
         with self._changed:
             if self._closed.is_set():
-                return None
-            process = self._running[number] = EngineProcess(self._name, self._cores, number)
-            return process
+                return False, "the engine was closed"
+            try:
+                process = self._running[number] = EngineProcess(self._name, self._cores, number)
+            except OSError as error:
+                return False, f"engine process {number} could not be started: {error}"
+        info = process.meet()
+        if info is not None and self._welcome(process, info):
+            process.listen()
+        self._gone(process)
+        how = process.end()
+        process.release()
+        # What could not even start has said why, or how it ended.
+        return process.answered, process.last_words if info is None else f"{how}; it last said: {process.last_words}"
 
     def _welcome(self, process: EngineProcess, info: EngineInfo) -> bool:
         """Give it leases from now on, if it has the same engine as the others."""

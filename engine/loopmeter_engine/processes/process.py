@@ -30,7 +30,7 @@ class EngineProcess:
     """Engine ``name`` in a process of its own, with ``cores`` of the machine's. ``number`` tells it from the others.
 
     ``leases`` is how many it makes now, ``answered`` whether it has ever answered a call, ``last_words`` the last line
-    that it printed, or how it ended.
+    that it printed, or how it ended. Raises ``OSError``: the system has no room for another process.
     """
 
     def __init__(self, name: str, cores: int, number: int) -> None:
@@ -38,7 +38,8 @@ class EngineProcess:
         self._idle: list[Line] = []
         self._control, theirs = socket.socketpair()
         program = [sys.executable, "-P", "-X", "faulthandler", "-m", "loopmeter_engine.processes.child"]
-        with theirs:
+        with theirs, contextlib.ExitStack() as on_failure:
+            on_failure.callback(self._control.close)
             self._process = subprocess.Popen(
                 [*program, name, str(cores), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
@@ -50,6 +51,7 @@ class EngineProcess:
                 text=True,
                 errors="replace",
             )
+            on_failure.pop_all()
 
     @property
     def pid(self) -> int:

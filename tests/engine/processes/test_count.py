@@ -24,7 +24,16 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.parametrize(
     ("cores", "free_bytes", "expected"),
-    [(8, 16 * GB, 4), (3, 16 * GB, 3), (2, 16 * GB, 2), (1, 16 * GB, 0), (8, 2 * GB, 2), (8, 3 * GB, 3), (8, GB, 0), (8, 0, 0)],
+    [
+        (8, 16 * GB, 4),
+        (3, 16 * GB, 3),
+        (2, 16 * GB, 2),
+        (1, 16 * GB, 0),
+        (8, 2 * GB, 2),
+        (8, 3 * GB, 3),
+        (8, GB, 0),
+        (8, 0, 0),
+    ],
 )
 def test_our_engine_gets_one_for_each_core_as_memory_allows(
     machine: pytest.MonkeyPatch, cores: int, free_bytes: int, expected: int

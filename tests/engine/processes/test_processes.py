@@ -160,6 +160,9 @@ def test_what_cannot_start_says_so_in_its_words(tmp_path: Path, monkeypatch: pyt
         open_engine("mortal", processes=2)
     with pytest.raises(EngineUnavailable, match="expected one of the installed engines"):
         open_engine("nonesuch", processes=2)
+    monkeypatch.setattr(sys, "executable", "/nonesuch/python")
+    with pytest.raises(EngineUnavailable, match=r"engine process \d could not be started: .*/nonesuch/python"):
+        open_engine("fake", processes=2)
 
 
 @pytest.mark.parametrize(
