@@ -19,6 +19,7 @@ AUDIBLE_PERCENT = 5.0  # A beat that is stretched by more is heard to be.
 STRETCH_PERCENT_MAX = 15.0
 PULSE_MIN = 1.7  # Noise has up to 1.4 and a texture of percussion 1.6; loops that people clap to begin at 1.8.
 _JOIN_S = 0.03
+_EARLY_S = 0.01  # The loop begins with an attack that is no earlier than its beat by more.
 _APART_S = 0.05  # Attacks nearer than this to a beat move with it.
 
 
@@ -91,6 +92,7 @@ def conform(
         )
     frames = round(count * beat_frames)
     lead = round(LEAD_S * sample_rate_hz)
+    struck[[0, -1]] = _ends(beats, struck, _EARLY_S * sample_rate_hz)
     anchors = _anchors(beats, struck, found.attacks, beat_frames, lead, round(_APART_S * sample_rate_hz))
     out = _joined(wave, splice(wave, sample_rate_hz, anchors, frames), anchors[0], sample_rate_hz)
     report = ConformReport(
@@ -140,7 +142,7 @@ def _from(found: Beats, first: float, sample_rate_hz: int) -> Beats:
 
 def _enough(wave: Sound, found: Beats, count: int) -> tuple[Sound, NDArray[np.float64], NDArray[np.float64], int]:
     """The sound, ``count + 1`` beats in it (the last one ends the loop), their attacks, and how many were heard."""
-    beats, struck, heard = found.frames, found.struck, int(found.heard[:count].sum())
+    beats, struck, heard = found.frames, found.struck.copy(), int(found.heard[:count].sum())
     total = wave.shape[1]
     if len(beats) == count and abs(total / (count * found.period_frames) - 1.0) < 0.25 / count:
         # A loop already: what follows its end is its start, what precedes its start is its end.
@@ -156,6 +158,12 @@ def _enough(wave: Sound, found: Beats, count: int) -> tuple[Sound, NDArray[np.fl
             f"{total} frames; ask for fewer bars"
         )
     return wave, beats[: count + 1], struck[: count + 1], heard
+
+
+def _ends(beats: NDArray[np.float64], struck: NDArray[np.float64], early: float) -> NDArray[np.float64]:
+    """Where the first beat and the last are struck: an attack that is too early to be theirs is another's."""
+    ends = [0, -1]
+    return np.where(struck[ends] < beats[ends] - early, beats[ends], struck[ends])
 
 
 def _anchors(

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from loopmeter._cli._program import program
 from loopmeter_engine.conform import CannotConform, conform, conform_one_of
 from loopmeter_engine.conform.beats import find_beats
+from loopmeter_engine.conform.place import _ends
 from loopmeter_engine.conform.splice import Anchor, splice
 
 from .drifting import RATE_HZ, drifting, heard_beats
@@ -160,6 +161,12 @@ def test_the_loop_begins_with_the_beat_that_is_named() -> None:
     assert named[0, :2_000].max() == pytest.approx(0.3 + 0.03 * 4)  # The fifth click, at 2.34 s.
     with pytest.raises(CannotConform, match=r"expected a beat near 30\.00 s, found the nearest at 7\.95 s"):
         conform(clicks, RATE_HZ, tempo_bpm=120.0, bars=2, first_beat_s=30.0)
+
+
+def test_a_loop_does_not_begin_or_end_with_a_hit_far_ahead_of_its_beat() -> None:
+    beats, early = np.array([1_000.0, 2_000.0, 3_000.0]), 100.0
+    assert _ends(beats, np.array([850.0, 1_850.0, 2_950.0]), early).tolist() == [1_000.0, 2_950.0]
+    assert _ends(beats, np.array([910.0, 1_850.0, 2_850.0]), early).tolist() == [910.0, 3_000.0]
 
 
 def test_another_seed_is_asked_for_while_the_correction_would_be_heard() -> None:
