@@ -1,4 +1,4 @@
-"""Exact bars from sound that drifts: ``beats.py`` hears, ``splice.py`` moves, ``place.py`` puts both together."""
+"""Exact bars from sound that drifts: ``beats.py`` and ``bars.py`` hear, ``splice.py`` moves, ``place.py`` does both."""
 
 from loopmeter_engine.conform.place import CannotConform, ConformReport, conform
 from loopmeter_engine.conform.retry import Conformed, conform_one_of
