@@ -4,7 +4,7 @@ The world drives the very units of work that the gateway runs, on a real store, 
 engine that it plays itself. Beside the database it keeps a model in plain Python, which knows what everybody should
 have; after every step the touched rows must agree with it, and every so often all of the books are added up.
 
-``python -m tests.gateway.simulator [SEEDS [STEPS]]`` runs it on SQLite and prints what was done.
+``python -m tests.gateway.simulator [SEEDS [STEPS [sqlite|postgresql]]]`` runs it and prints what was done.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
@@ -36,6 +38,8 @@ from loopmeter_gateway.money.price_book import charge_due, load_price_book
 from loopmeter_gateway.money.quotes import Offer
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import accounts, chunks, jobs, transfers
+
+from .conftest import Postgres
 
 _Result = TypeVar("_Result")
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -405,12 +409,21 @@ def _chunk(job: Job, index: int) -> Chunk:
 
 
 def main() -> None:
-    seeds, steps = (int(given) for given in [*sys.argv[1:], *("20", "10000")[len(sys.argv) - 1 :]])
+    seeds, steps, store = (*sys.argv[1:], *("20", "10000", "sqlite")[len(sys.argv) - 1 :])
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        if store == "sqlite":
+            _run(int(seeds), int(steps), lambda seed: f"sqlite:///{folder}/{seed}.db")
+            return
+        server = Postgres(Path(folder) / "data")
+        stack.callback(server.stop)
+        _run(int(seeds), int(steps), lambda seed: server.create(f"seed_{seed}"))
+
+
+def _run(seeds: int, steps: int, new_database: Callable[[int], str]) -> None:
     total: Counter[str] = Counter()
     for seed in range(seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            world = World(f"sqlite:///{folder}/world.db", seed)
-            world.run(steps)
+        world = World(new_database(seed), seed)
+        world.run(steps)
         total += world.done
         print(f"seed {seed}: {steps} steps, {len(world.jobs)} jobs, no invariant broken", flush=True)
     for name, count in sorted(total.items()):

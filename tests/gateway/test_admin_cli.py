@@ -183,6 +183,7 @@ def test_serve_without_such_a_price_book_ends_with_a_sentence(house: House) -> N
         (("refund", "job_x", "--reason", "x"), "expected a job"),
         (("customer", "create", "eve", "--plan", "gold"), "plan: expected one of standard, free, studio, scale"),
         (("simulate", "nobody-1"), "expected a price book"),
+        (("customer", "set", "ada"), "expected --plan or --price-book, found neither"),
         (("margin", "--token-price", "-1"), "expected an amount such as 1.25"),
         (("margin", "--since", "yesterday"), "expected a date or a time"),
         (("hold", "void", "hold_x", "--reason", "x"), "expected a hold"),

@@ -162,6 +162,8 @@ def show_customer(gateway: Any, db: str, customer: str) -> Any:
 @answers("{name}: plan {plan}, price book {price_book}; available {available} tokens")
 def set_terms(gateway: Any, db: str, customer: str, plan: str | None, price_book: str | None) -> Any:
     """Give a customer (id or name) another plan or price book."""
+    if plan is None and price_book is None:
+        raise click.UsageError("expected --plan or --price-book, found neither")
     return gateway.set_terms(db, customer, plan, price_book)
 
 
