@@ -19,7 +19,7 @@ export OMP_WAIT_POLICY=passive PYTHONUNBUFFERED=1
 mkdir -p "$dir/codec" "$dir/sharp"
 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice "$python" -m $t.corpus "$dir/corpus" \
   --minutes "$render" --processes "$processes" --clips "$clips" --tape 0.15 ${BUNDLE:+--bundle "$BUNDLE"}
-"$python" -m $t.train_autoencoder "$dir/corpus" "$dir/codec" --minutes "$codec" --unscored 0.25 ${CODEC:-} \
+"$python" -m $t.train_autoencoder "$dir/corpus" "$dir/codec" --minutes "$codec" --unscored 0.25 --bands ${CODEC:-} \
   2>&1 | tee -a "$dir/codec.log"
 "$python" -m $t.train_autoencoder "$dir/corpus" "$dir/sharp" --minutes "$sharpen" --unscored 0.25 \
   --start "$dir/codec/autoencoder.pt" --decoder-only --adversarial ${SHARPEN:-} 2>&1 | tee -a "$dir/sharp.log"
