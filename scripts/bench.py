@@ -61,8 +61,8 @@ def engine_part(name: str) -> Part:
     about = (
         f"The engine `{name}` alone, with default settings: one stream at a time in one process, and eight in as many "
         "as `loopmeter serve` takes on this machine; beside that, in turn with it, eight in one process. `standard` "
-        "is one channel of 16 bit, `hifi` two of 24 bit. A chunk is 0.74 s of sound, the first one shorter; the "
-        "stream is 300 s long."
+        "is one channel of 16 bit, `hifi` two of 24 bit. A chunk is 0.74 s of sound, the first one shorter. Loops "
+        "take one step of the student, pieces of more than a minute four of its teacher; the chunks are the piece's."
     )
     rows = engine.measure(load_engine(name), engine.served_engine(name))
     return Part("The engine", about, engine.Row._fields, rows)
