@@ -30,7 +30,7 @@ from loopmeter_gateway.money.reports import Rates
 from loopmeter_gateway.settings import Settings
 
 DAY = datetime(2026, 1, 5, tzinfo=UTC)
-SPEED = 9.7  # Seconds of sound per second of the device, docs/benchmarks.md.
+SPEED = 26.1  # Seconds of a loop per second of the device, docs/benchmarks.md.
 RATES = Rates(token_micros=500, device_hour_micros=600_000)
 
 
