@@ -111,8 +111,9 @@ class Player:
         knowledge: Knowledge | None = None,
     ) -> None:
         """``text`` (1, 384) or (384,); with guidance (2, 384) may follow it with what should not be heard."""
-        student = network.student if sampling.student else None
-        self.transformer = transformer = student or network.transformer
+        transformer = network.student if sampling.student else network.transformer
+        assert transformer is not None, "expected a student, as sampling_of asks for one only where there is one"
+        self.transformer = transformer
         self.knowledge = knowledge
         self.network, self.score, self.sampling = network, score, sampling
         self.seed, self.start_s = seed, start_s

@@ -55,7 +55,7 @@ def test_settled_or_added_to_the_weights_of_before_it_computes_what_training_saw
     assert torch.allclose(plain(x), trained, atol=1e-5)
 
 
-@pytest.mark.parametrize("lacking", ["0.up.down", "layer", "shape"])
+@pytest.mark.parametrize("lacking", ["0.up.down", "0.up.up", "layer", "shape"])
 def test_differences_of_another_network_are_refused(lacking: str) -> None:
     differences = settle(_trained()[0])
     if lacking == "layer":

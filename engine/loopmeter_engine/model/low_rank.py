@@ -81,7 +81,7 @@ def add(module: nn.Module, differences: dict[str, Tensor]) -> None:
     """
     weights = dict(module.named_parameters())
     for name, value in differences.items():
-        if name.endswith(".down"):
+        if name.endswith(".down") and f"{name.removesuffix('.down')}.up" in differences:
             continue
         target, change = weights.get(name), value.float()
         if name.endswith(".up"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,14 @@ def learning_rate(peak: float, step: int, fraction: float, warm_up_steps: int = 
     return peak * min(1.0, (step + 1) / warm_up_steps) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * late)))
 
 
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer, values: Iterable[nn.Parameter]) -> None:
+    """One step of ``optimiser`` down ``loss``, its gradient by ``values`` cut to a norm of 1."""
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it.
+    torch.nn.utils.clip_grad_norm_(values, 1.0)
+    optimiser.step()
+
+
 class Average:
     """An exponential average of a module's weights, faster at first."""
 
@@ -62,7 +71,7 @@ class Average:
 
 
 def save_checkpoint(path: Path, parts: dict[str, Any], step: int, budget: Budget, rng: np.random.Generator) -> None:
-    """Written beside, then renamed: a checkpoint is whole or absent."""
+    """All ``parts``, and where the training stands."""
     state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items() if hasattr(part, "state_dict")}
     for name, part in parts.items():
         if isinstance(part, Average):
@@ -72,8 +81,13 @@ def save_checkpoint(path: Path, parts: dict[str, Any], step: int, budget: Budget
     state["torch_rng"] = torch.get_rng_state()
     if torch.cuda.is_available():
         state["cuda_rng"] = torch.cuda.get_rng_state()
+    save_whole(state, path)
+
+
+def save_whole(found: dict[str, Any], path: Path) -> None:
+    """Written beside, then renamed: a file is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, path.with_suffix(".tmp"))
+    torch.save(found, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").rename(path)
 
 

@@ -36,7 +36,15 @@ from loopmeter_engine.model.autoencoder import (
 from loopmeter_engine.model.low_rank import settle, tune
 from loopmeter_engine.training.corpus import Batch, Corpus
 from loopmeter_engine.training.critic import BANDS_SHARE, Adversary, BandDistance, share_of
-from loopmeter_engine.training.run import Average, Budget, Log, learning_rate, load_checkpoint, save_checkpoint
+from loopmeter_engine.training.run import (
+    Average,
+    Budget,
+    Log,
+    learning_rate,
+    load_checkpoint,
+    save_checkpoint,
+    save_whole,
+)
 
 MARGIN = 6  # Latent frames on each side that the encoder may look into.
 LATENT_NOISE = 0.1  # Largest standard deviation of noise on unit-variance latents.
@@ -242,8 +250,7 @@ def finish(training: Training, corpus: Corpus, path: Path, batch: int, frames: i
     differences = settle(model.decoder)
     if training.learn_scale:
         settle_scale(model, corpus, 20, batch, frames)
-    torch.save({"model": model.state_dict(), "differences": differences}, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").rename(path)
+    save_whole({"model": model.state_dict(), "differences": differences}, path)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,16 @@ from loopmeter_engine.model.low_rank import settle, tune, without_differences
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
 from loopmeter_engine.text.encoder import TextEncoder
 from loopmeter_engine.training.corpus import Batch, Corpus
-from loopmeter_engine.training.run import Average, Budget, Log, learning_rate, load_checkpoint, save_checkpoint
+from loopmeter_engine.training.run import (
+    Average,
+    Budget,
+    Log,
+    descend,
+    learning_rate,
+    load_checkpoint,
+    save_checkpoint,
+    save_whole,
+)
 from loopmeter_engine.training.train_autoencoder import MARGIN, loss_weights
 from loopmeter_engine.training.train_transformer import (
     CONTEXT_NOISE,
@@ -158,10 +167,7 @@ def main() -> None:
             spectra = spectra_error(autoencoder, made, batch.features, inner, weights)
         latents = (made - target).square().mean()
         loss = latents + SPECTRA_WEIGHT * spectra
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it.
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
+        descend(loss, optimiser, trained)
         average.update(model)
         log.add(step, budget, latents=latents, spectra=spectra, teacher=(target - data).square().mean())
         step += 1
@@ -173,8 +179,7 @@ def main() -> None:
     save_checkpoint(path, parts, step, budget, corpus.rng)
     average.copy_to(model)
     finished = args.out / "student.pt"
-    torch.save({"differences": settle(model)}, finished.with_suffix(".tmp"))
-    finished.with_suffix(".tmp").rename(finished)
+    save_whole({"differences": settle(model)}, finished)
     print(f"{finished}: {step} steps, {budget.spent_s:.0f} s, {len(corpus.clips)} clips", flush=True)
 
 

@@ -22,7 +22,16 @@ from loopmeter_engine.model.flow import flow_loss, interpolate, training_times
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer, context_features, latent_statistics
 from loopmeter_engine.text.encoder import TextEncoder
 from loopmeter_engine.training.corpus import Batch, Corpus
-from loopmeter_engine.training.run import Average, Budget, Log, learning_rate, load_checkpoint, save_checkpoint
+from loopmeter_engine.training.run import (
+    Average,
+    Budget,
+    Log,
+    descend,
+    learning_rate,
+    load_checkpoint,
+    save_checkpoint,
+    save_whole,
+)
 from loopmeter_engine.training.train_autoencoder import MARGIN
 
 FRAMES = 96  # 4.5 s: six blocks.
@@ -133,10 +142,7 @@ def main() -> None:
             known = model.conditioner.globals(batch.style, batch.text, keep_style, keep_text, reference)
             predicted = forward(clean, noisy, times, condition(features, known, context), known)
         loss = flow_loss(predicted, data, noise)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it.
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        descend(loss, optimiser, model.parameters())
         average.update(model)
         log.add(step, budget, flow=loss)
         step += 1
@@ -148,8 +154,7 @@ def main() -> None:
     save_checkpoint(path, parts, step, budget, corpus.rng)
     average.copy_to(model)
     finished = args.out / "transformer.pt"
-    torch.save({"model": model.state_dict()}, finished.with_suffix(".tmp"))
-    finished.with_suffix(".tmp").rename(finished)
+    save_whole({"model": model.state_dict()}, finished)
     print(f"{finished}: {step} steps, {budget.spent_s:.0f} s, {len(corpus.clips)} clips", flush=True)
 
 
