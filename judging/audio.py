@@ -31,7 +31,7 @@ from loopmeter_engine.contract import LEASE_CHUNKS_MAX
 from loopmeter_engine.engine import LoopmeterEngine
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ, Autoencoder
 from loopmeter_engine.training.synth import render_stems
-from loopmeter_engine.weights_io import DECODER_DIFFERENCE, STUDENT_DIFFERENCE, WEIGHTS, load_autoencoder
+from loopmeter_engine.weights_io import DECODER_DIFFERENCE, STUDENT_DIFFERENCE, TIMBRES, WEIGHTS, load_autoencoder
 
 CACHE = Path(".cache/judge")
 INDEX = CACHE / "index.json"
@@ -122,7 +122,7 @@ def _files(loop: Loop, versions: list[Version], weights: Path) -> dict[Version, 
 
 
 def _codec_parts(weights: Path) -> list[str]:
-    networks = [_digest_of(weights / name) for name in ("autoencoder.safetensors", DECODER_DIFFERENCE)]
+    networks = [_digest_of(weights / name) for name in ("autoencoder.safetensors", DECODER_DIFFERENCE, TIMBRES)]
     return [_source_of("conditioning.py"), *networks, _sources("model")]
 
 

@@ -9,14 +9,17 @@ from torch import Tensor
 
 from loopmeter_engine.attacks import HITS_APART
 from loopmeter_engine.conditioning import (
+    AHEAD_FRAMES,
     FRAME_CHANNELS,
     FRAME_S,
     RELEASE_FRAMES,
     events_of,
     frame_features,
+    global_features,
     hit_samples,
     partial_rolls,
     sounding_pitches,
+    told_of,
 )
 from loopmeter_engine.model.autoencoder import (
     FRAME_SAMPLES,
@@ -39,19 +42,24 @@ _SEGMENT = 64  # Spectral frames whose phases are found at once: one block, as i
 def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score | None) -> Floats:
     """(channels, frames) of a loop -> the same shape, through spectra, latents, spectra and phases.
 
-    The decoder knows the score, as it does when the engine generates; None where there is none to be known.
+    The decoder is told the score, as it is when the engine generates; None where there is none to be told.
     """
     latents = autoencoder.encode(_around(pcm))
-    frames = latents.shape[1] - autoencoder.config.lookahead + RELEASE_FRAMES
+    decoder, timbres = autoencoder.decoder, autoencoder.timbres
+    frames = RELEASE_FRAMES + latents.shape[1] - autoencoder.config.lookahead + AHEAD_FRAMES
     if score is None:
-        nothing = partial_rolls(torch.zeros(1, frames, FRAME_CHANNELS))
-        return _sound(autoencoder.decoder.decode(latents, nothing), None, pcm)
+        nothing = partial_rolls(torch.zeros(1, frames - AHEAD_FRAMES, FRAME_CHANNELS))
+        return _sound(decoder.decode(latents, nothing), None, pcm)
     begin_s = torch.tensor([-(_MARGIN_FRAMES + RELEASE_FRAMES) * FRAME_S], dtype=torch.float64)
-    rolls = partial_rolls(frame_features(events_of([score]), begin_s, frames))
+    features = frame_features(events_of([score]), begin_s, frames)
+    rolls = partial_rolls(features[:, :-AHEAD_FRAMES])
+    h, _ = decoder.features(latents, decoder.init_state(1))
+    told = told_of(features, global_features([score]))
+    spectra = decoder.spectra(h, rolls, None if timbres is None else timbres(h, told))
     notes = sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0)
     begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES
     hits = hit_samples(score, -begin, latents.shape[1] * FRAME_SAMPLES - begin, HITS_APART) + begin
-    return _sound(autoencoder.decoder.decode(latents, rolls), Guide(notes, hits), pcm)
+    return _sound(spectra, Guide(notes, hits), pcm)
 
 
 @torch.inference_mode()

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from loopmeter_engine.attacks import HITS_APART
 from loopmeter_engine.conditioning import (
+    AHEAD_FRAMES,
     CLOCK_CHANNELS,
+    FRAME_CHANNELS,
     FRAME_S,
     RELEASE_FRAMES,
     Events,
@@ -24,6 +26,7 @@ from loopmeter_engine.conditioning import (
     hit_samples,
     partial_rolls,
     sounding_pitches,
+    told_of,
 )
 from loopmeter_engine.model.autoencoder import (
     FRAME_SAMPLES,
@@ -126,8 +129,9 @@ class Player:
         style, text = global_features([score]).to(self.device), text.to(self.device).reshape(-1, text.shape[-1])
         statistics = knowledge.statistics if knowledge is not None else None
         # A reference that was given in words' stead tells the timbre, which the score's own would contradict.
-        told = knowledge is not None and knowledge.tells_timbre
-        keep_style = torch.tensor([0.0 if told else 1.0, 0.0], device=self.device)[:rows]
+        is_told = knowledge is not None and knowledge.tells_timbre
+        self.style = torch.zeros_like(style) if is_told else style
+        keep_style = torch.tensor([0.0 if is_told else 1.0, 0.0], device=self.device)[:rows]
         keep_text = torch.tensor([1.0, 1.0 if len(text) > 1 else 0.0], device=self.device)[:rows]
         text = (text if len(text) > 1 else text.expand(2, -1))[:rows]
         with torch.inference_mode():
@@ -148,6 +152,11 @@ class Player:
         """Score features (1, frames, FRAME_CHANNELS) of the stream's latent frames from ``first`` on."""
         begin_s = torch.tensor([self.start_s + first * FRAME_S], dtype=torch.float64, device=self.device)
         return frame_features(self.events, begin_s, frames)
+
+    def told(self, first: int, frames: int) -> Tensor:
+        """What the decoder is told of the stream's latent frames from ``first`` on, (1, frames, TOLD_CHANNELS)."""
+        trust: Tensor | float = 1.0 if self.knowledge is None else self.knowledge.trust(first, frames)
+        return told_of(self.features(first, frames), self.style, trust)
 
     def hits(self, first: int, last: int) -> Tensor:
         """When drums are hit in samples ``first`` to ``last`` of the stream, (h,) int64."""
@@ -223,21 +232,23 @@ class Sounder:
         decoder = self.autoencoder.decoder.init_state(1, self.device)
         return StreamState(memory, decoder, self.vocoder.init_state(self.channels, self.device), join)
 
-    def roll_frames(self, number: int) -> tuple[int, int]:
-        """First and count of the frames whose score features ``step`` wants: those that come out, and a release."""
+    def told_frames(self, number: int) -> tuple[int, int]:
+        """First and count of the frames that ``step`` is told of: those that come out, and some around."""
         first = 0 if number == 0 else number * BLOCK_FRAMES - self.lookahead
         frames = BLOCK_FRAMES - self.lookahead if number == 0 else BLOCK_FRAMES
-        return first - RELEASE_FRAMES, frames + RELEASE_FRAMES
+        return first - RELEASE_FRAMES, RELEASE_FRAMES + frames + AHEAD_FRAMES
 
     def step(
-        self, number: int, latents: Tensor, features: Tensor, hits: Tensor, state: StreamState, memory: Memory
+        self, number: int, latents: Tensor, told: Tensor, hits: Tensor, state: StreamState, memory: Memory
     ) -> tuple[Tensor, StreamState]:
         """Left and right, or mid alone, as far as block ``number`` makes them final.
 
-        ``features``: of ``roll_frames``; ``hits``: in the vocoder's samples. The state comes back with ``memory``.
+        ``told``: of ``told_frames``; ``hits``: in the vocoder's samples. The state comes back with ``memory``.
         """
-        rolls = partial_rolls(features)
-        spectra, decoder = self.autoencoder.decoder.step(latents, rolls, state.decoder)
+        rolls = partial_rolls(told[:, :-AHEAD_FRAMES, :FRAME_CHANNELS])
+        timbres = self.autoencoder.timbres
+        h, decoder = self.autoencoder.decoder.features(latents, state.decoder)
+        spectra = self.autoencoder.decoder.spectra(h, rolls, None if timbres is None else timbres(h, told))
         long, short = expand(spectra)
         magnitudes = long[0, :, : self.channels].transpose(0, 1)
         guide = Guide(sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0), hits.to(self.device))

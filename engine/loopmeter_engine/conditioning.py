@@ -4,7 +4,7 @@ The same functions serve training and generation, batched, on any device. Times 
 start anywhere and run on for as many rounds as it likes. Onsets keep their place inside the 46 ms frame: they are
 spread linearly over four slots per frame, from which the exact time can be read back.
 
-Reading order: ``Events``, ``events_of``, ``frame_features``, ``global_features``.
+Reading order: ``Events``, ``events_of``, ``frame_features``, ``global_features``, ``told_of``.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ PITCH_MIN, PITCHES = 24, 80  # MIDI 24..103; notes outside are folded in by octa
 SLOTS = 4
 GENRE_SLOTS = 32  # Room for genres to come without a change of shape.
 
-_NOTE_ROWS = len(TONAL_LAYERS) * PITCHES
+NOTE_ROWS = len(TONAL_LAYERS) * PITCHES
+ONSET_ROWS = len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)
+FX_CHANNELS = 2 * len(FX_KINDS)
 CLOCK_CHANNELS = 4  # The last ones: where in beat and bar a frame lies, whatever is played.
-FRAME_CHANNELS = (
-    2 * _NOTE_ROWS + SLOTS * (len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)) + 2 * len(FX_KINDS) + CLOCK_CHANNELS
-)
-PARTIAL_CHANNELS = 2 * _NOTE_ROWS
+FRAME_CHANNELS = 2 * NOTE_ROWS + SLOTS * ONSET_ROWS + FX_CHANNELS + CLOCK_CHANNELS
+PARTIAL_CHANNELS = 2 * NOTE_ROWS
 RELEASE_FRAMES = 22  # 1.02 s.
+AHEAD_FRAMES = 1  # A spectral window hears what begins in it.
 _GHOST_VELOCITY = 0.2
 _SEAM_SAMPLES = 256  # 6 ms.
 _FAMILY_COUNT = sum(len(families) for families in FAMILIES.values())
 GLOBAL_CHANNELS = len(LAYERS) + _FAMILY_COUNT + len(LAYERS) * len(MACROS) + GENRE_SLOTS + 2
+TOLD_CHANNELS = FRAME_CHANNELS + GLOBAL_CHANNELS + 1
 
 
 _Rows = list[tuple[float, ...]]
@@ -112,14 +114,13 @@ def frame_features(events: Events, start_s: Tensor, frames: int) -> Tensor:
     """(B, frames, FRAME_CHANNELS) for the window of latent frames that starts at ``start_s`` (B,) in the loop."""
     batch, device = len(start_s), start_s.device
     start = start_s.double()
-    rolls = _coverage(events.notes, events.loop_s, start, frames, _NOTE_ROWS, ramp=False)
+    rolls = _coverage(events.notes, events.loop_s, start, frames, NOTE_ROWS, ramp=False)
     fx = _coverage(events.fx, events.loop_s, start, frames, len(FX_KINDS), ramp=False)
     ramp = _coverage(events.fx, events.loop_s, start, frames, len(FX_KINDS), ramp=True)
-    onset_rows = len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)
-    fine = _onsets(events.onsets, events.loop_s, start, frames * SLOTS, onset_rows, SLOTS)
-    fine = fine.reshape(batch, frames, SLOTS * onset_rows)
+    fine = _onsets(events.onsets, events.loop_s, start, frames * SLOTS, ONSET_ROWS, SLOTS)
+    fine = fine.reshape(batch, frames, SLOTS * ONSET_ROWS)
     notes = events.notes[..., [0, 1, 3]]
-    coarse = _onsets(notes, events.loop_s, start, frames, _NOTE_ROWS, 1)
+    coarse = _onsets(notes, events.loop_s, start, frames, NOTE_ROWS, 1)
     time = start[:, None] + (torch.arange(frames, device=device) + 0.5) * FRAME_S
     phases = [2 * math.pi * time / period[:, None] for period in (events.beat_s, events.bar_s)]
     clock = torch.stack([wave for phase in phases for wave in (phase.sin(), phase.cos())], -1).float()
@@ -132,7 +133,7 @@ def partial_rolls(features: Tensor) -> Tensor:
     Which notes sound, and which have sounded within the last second and may still ring: what the decoder must know to
     put partials where they belong.
     """
-    sounding = features[..., :_NOTE_ROWS]
+    sounding = features[..., :NOTE_ROWS]
     ringing = torch.zeros_like(sounding[:, RELEASE_FRAMES:])
     for back in range(1, RELEASE_FRAMES + 1):
         past = sounding[:, RELEASE_FRAMES - back : sounding.shape[1] - back]
@@ -143,14 +144,13 @@ def partial_rolls(features: Tensor) -> Tensor:
 
 def drum_onsets(features: Tensor, drums: Sequence[str]) -> Tensor:
     """Features (B, T, FRAME_CHANNELS) -> (B, SLOTS T): how loud the loudest of ``drums`` is hit in each slot."""
-    rows = len(TONAL_LAYERS) + len(DRUMS) + len(FX_KINDS)
-    fine = features[..., 2 * _NOTE_ROWS : 2 * _NOTE_ROWS + SLOTS * rows].reshape(features.shape[0], -1, rows)
+    fine = features[..., 2 * NOTE_ROWS : 2 * NOTE_ROWS + SLOTS * ONSET_ROWS].reshape(features.shape[0], -1, ONSET_ROWS)
     return fine[..., [len(TONAL_LAYERS) + DRUMS.index(drum) for drum in drums]].amax(-1)
 
 
 def sounding_pitches(rolls: Tensor) -> Tensor:
     """``partial_rolls`` (B, T, PARTIAL_CHANNELS) -> (B, T, PITCHES) bool: the pitches that sound, of any layer."""
-    now = rolls[..., :_NOTE_ROWS].reshape(*rolls.shape[:-1], len(TONAL_LAYERS), PITCHES) > 0
+    now = rolls[..., :NOTE_ROWS].reshape(*rolls.shape[:-1], len(TONAL_LAYERS), PITCHES) > 0
     return now.any(-2)
 
 
@@ -254,6 +254,17 @@ def global_features(scores: Sequence[Score]) -> Tensor:
         row += [*genre, math.log2(score.tempo_bpm / 120.0), score.beats_per_bar / 4 - 1]
         out[index] = torch.tensor(row)
     return out
+
+
+def told_of(features: Tensor, style: Tensor, trust: Tensor | float = 1.0) -> Tensor:
+    """(B, T, TOLD_CHANNELS): all that the decoder is told of a frame.
+
+    ``features`` (B, T, FRAME_CHANNELS); ``style`` (B, GLOBAL_CHANNELS), zeros where the sound itself tells the timbre;
+    ``trust`` (B, T, 1) or one number: how far the sound follows the score, 0 where it is known and the score is not.
+    """
+    batch, frames, _ = features.shape
+    trust = torch.as_tensor(trust, dtype=features.dtype, device=features.device).expand(batch, frames, 1)
+    return torch.cat([features, style[:, None].to(features.dtype).expand(-1, frames, -1), trust], -1)
 
 
 def restrict(events: Events, full: Tensor, active: Tensor) -> tuple[Events, Tensor]:

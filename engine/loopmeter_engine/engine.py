@@ -72,7 +72,7 @@ _CAPABILITIES = frozenset(
 STREAMS_AT_ONCE = 8
 CORES_MAX = 4  # The interpreter's lock leaves no more to further ones; larger common passes do.
 _VERSION = "1"
-_NUMERICS = 3  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
+_NUMERICS = 4  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
 _PREPARED_MAX = 16
 _Network = TypeVar("_Network", Autoencoder, Transformer)
 
@@ -244,7 +244,7 @@ class LoopmeterEngine:
         rows = sampling.rows
         steps = passes(sampling.solver, sampling.steps)
         once = steps * flops.network_pass(transformer, rows) + flops.conditions(transformer, rows)
-        after = flops.network_pass(transformer, rows) + flops.decoding(self._autoencoder.config, first=False)
+        after = flops.network_pass(transformer, rows) + self._decoding(first=False)
         return denoised * once + decoded * after
 
     @functools.cached_property
@@ -352,6 +352,10 @@ class LoopmeterEngine:
             knowledge=knowledge,
         )
 
+    def _decoding(self, *, first: bool) -> int:
+        timbres = self._autoencoder.timbres
+        return flops.decoding(self._autoencoder.config, None if timbres is None else timbres.config, first=first)
+
     def _flops(self, request: LoopRequest, index: int) -> int:
         """Of chunk ``index``."""
         return self._streams(request) * self._stream_flops(request, index)
@@ -366,7 +370,7 @@ class LoopmeterEngine:
         rows = sampling.rows
         source = self._source(request, self._score(request)[1].frames(SAMPLE_RATE_HZ))
         context = source is not None and source.has_context
-        full = flops.decoding(autoencoder, first=False)
+        full = self._decoding(first=False)
 
         def block(number: int) -> int:
             known = source is not None and source.knows(number)
@@ -376,7 +380,7 @@ class LoopmeterEngine:
         if index > 0:
             return block(index + 1) + full
         encoded = sources.encoded_frames(source, self._reference(request))
-        begin = flops.decoding(autoencoder, first=True) + sum(flops.encoding(autoencoder, count) for count in encoded)
+        begin = self._decoding(first=True) + sum(flops.encoding(autoencoder, count) for count in encoded)
         told = len(encoded) > (source is not None)
         before = sum(block(number) for number in range(-source.blocks_before, 0)) if source is not None else 0
         return (
@@ -405,7 +409,8 @@ class LoopmeterEngine:
     @functools.cached_property
     def _weights_bytes(self) -> int:
         """Counted once: walking the modules took a third of the time of a plan, which is on the way of every order."""
-        modules = [self._transformer, self._autoencoder.decoder, *([self._student] if self._student else [])]
+        later = [module for module in (self._autoencoder.timbres, self._student) if module is not None]
+        modules = [self._transformer, self._autoencoder.decoder, *later]
         return sum(
             value.numel() * value.element_size()
             for module in modules

@@ -6,9 +6,20 @@ work and Fourier transforms are left out. A test holds both counts equal.
 
 from __future__ import annotations
 
-from loopmeter_engine.conditioning import FRAME_CHANNELS, GLOBAL_CHANNELS
+from loopmeter import LAYERS
+from loopmeter_engine.conditioning import FRAME_CHANNELS, GLOBAL_CHANNELS, ONSET_ROWS, PITCHES
 from loopmeter_engine.model.autoencoder import LONG_BINS, SPECTRAL_CHANNELS, SUBFRAMES, AutoencoderConfig
+from loopmeter_engine.model.timbres import (
+    COMB_BINS,
+    ONSET_REACH,
+    RATIOS,
+    TRACES_S,
+    TimbresConfig,
+    instrument_channels,
+    part_channels,
+)
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, TransformerConfig
+from loopmeter_engine.score import TONAL_LAYERS
 
 
 def network_pass(config: TransformerConfig, rows: int) -> int:
@@ -31,8 +42,10 @@ def conditions(config: TransformerConfig, rows: int, *, context: bool = False) -
     return 2 * rows * (total + config.condition * width)
 
 
-def decoding(config: AutoencoderConfig, *, first: bool) -> int:
-    """Decoding a block to spectra; the first block of a stream yields fewer frames by the look-ahead."""
+def decoding(config: AutoencoderConfig, told: TimbresConfig | None = None, *, first: bool) -> int:
+    """Decoding a block to spectra, ``told`` of the players or not; the first of a stream yields fewer frames by the
+    look-ahead.
+    """
     low, width = config.decoder_width_low, config.decoder_width
     frames, total = BLOCK_FRAMES, BLOCK_FRAMES * config.latent * low
     for ahead in config.decoder_ahead_low:
@@ -44,7 +57,20 @@ def decoding(config: AutoencoderConfig, *, first: bool) -> int:
         total += 6 * width * width * frames
         frames -= ahead if first else 0
     head = width * (SPECTRAL_CHANNELS + 2 * LONG_BINS)
-    return 2 * (total + frames * head + frames // SUBFRAMES * config.partials * LONG_BINS)
+    players = timbres(told, frames // SUBFRAMES) if told is not None else 0
+    return players + 2 * (total + frames * head + frames // SUBFRAMES * config.partials * LONG_BINS)
+
+
+def timbres(config: TimbresConfig, frames: int) -> int:
+    """Telling the decoder of the players, for ``frames`` latent frames."""
+    fine = ONSET_ROWS * ONSET_REACH * len(TRACES_S)
+    slow = len(TONAL_LAYERS) * len(RATIOS) * (config.voice + PITCHES) + PITCHES * len(RATIOS) * COMB_BINS
+    for layer in LAYERS:
+        fine += (part_channels(layer) + config.voice) * config.voice
+        slow += instrument_channels(layer) * 4 * config.voice
+    fine += (config.decoder_width + len(LAYERS) * config.voice) * config.hidden
+    fine += config.hidden * (config.decoder_width + config.rank) + config.rank * SPECTRAL_CHANNELS
+    return 2 * frames * (SUBFRAMES * fine + slow)
 
 
 def encoding(config: AutoencoderConfig, frames: int) -> int:

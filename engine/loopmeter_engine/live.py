@@ -180,15 +180,15 @@ class LiveRenderer:
             begin = piece.start // FRAME_SAMPLES - number * BLOCK_FRAMES
             latents = torch.cat([latents[:, :begin], self._player(piece).denoise(number, state.memory)[:, begin:]], 1)
         memory = self._player(pieces[-1]).absorb(number, latents, state.memory)
-        features = self._features(*self.sounder.roll_frames(number), played)
-        return self.sounder.step(number, latents, features, self._hits(number, played), state, memory)
+        told = self._told(*self.sounder.told_frames(number), played)
+        return self.sounder.step(number, latents, told, self._hits(number, played), state, memory)
 
-    def _features(self, first: int, frames: int, played: Sequence[Span]) -> Tensor:
-        """Score features of latent frames, each from the piece that it belongs to; before the start, of the first."""
+    def _told(self, first: int, frames: int, played: Sequence[Span]) -> Tensor:
+        """What the decoder is told of latent frames, each from its piece; before the start, of the first."""
         pieces = pieces_within(played, first * FRAME_SAMPLES, (first + frames) * FRAME_SAMPLES)
         begins = [first, *(piece.start // FRAME_SAMPLES for piece in pieces[1:]), first + frames]
         parts = [
-            self._player(piece).features(begin, end - begin)
+            self._player(piece).told(begin, end - begin)
             for piece, begin, end in zip(pieces, begins, begins[1:], strict=False)
             if end > begin
         ]

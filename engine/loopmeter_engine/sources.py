@@ -260,6 +260,13 @@ class Knowledge:
         known = self.source.known_latents(first, count)
         return torch.from_numpy(known).float()[None, :, None].to(self._device)
 
+    def trust(self, first: int, count: int) -> Tensor | float:
+        """(1, count, 1) or one number, 0..1: how far what is heard follows the score, and not the source."""
+        if self.source is not None and self.source.task == "cover":
+            return 1 - self.source.follow
+        known = self.known(first, count)
+        return 1.0 if known is None else 1 - known
+
     def context(self, first: int, count: int) -> Tensor | None:
         """(1, count, .) as the conditioner takes it, of a stream's latent frames from ``first`` on."""
         if self.source is None or not self.source.has_context:

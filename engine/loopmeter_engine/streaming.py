@@ -132,8 +132,8 @@ class Renderer:
         memory = self.player.absorb(number, latents, state.memory)
         begin = max(0, number - 1) * BLOCK_SAMPLES  # Before all that this block makes final.
         hits = self.player.hits(begin, begin + 3 * BLOCK_SAMPLES) + LEAD_SAMPLES
-        features = self.player.features(*self.sounder.roll_frames(number))
-        return self.sounder.step(number, latents, features, hits, state, memory)
+        told = self.player.told(*self.sounder.told_frames(number))
+        return self.sounder.step(number, latents, told, hits, state, memory)
 
 
 def _joined(sound: Tensor, join: Tensor, remaining: int) -> Tensor:

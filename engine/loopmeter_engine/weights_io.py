@@ -3,8 +3,9 @@
     python -m loopmeter_engine.weights_io transformer OUT/transformer.pt weights/transformer.safetensors
     python -m loopmeter_engine.weights_io difference OUT/student.pt weights/student_difference.safetensors
 
-What was trained on top of such a file lies beside it as a low-rank difference in half precision: the decoder's, which
-``load_autoencoder`` adds, and the student's, which makes a second transformer.
+What was trained on top of such a file lies beside it: low-rank differences in half precision, the decoder's, which
+``load_autoencoder`` adds, and the student's, which makes a second transformer; and what the decoder is told of the
+players (``model/timbres.py``).
 
 Loading is strict: names, shapes and configuration must be those of the code, or nothing is loaded.
 """
@@ -25,10 +26,12 @@ from torch import Tensor, nn
 
 from loopmeter_engine.model.autoencoder import Autoencoder, AutoencoderConfig
 from loopmeter_engine.model.low_rank import add
+from loopmeter_engine.model.timbres import Timbres, TimbresConfig
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
 
 WEIGHTS = Path(__file__).parent / "weights"
 DECODER_DIFFERENCE, STUDENT_DIFFERENCE = "decoder_difference.safetensors", "student_difference.safetensors"
+TIMBRES = "timbres.safetensors"
 _M = TypeVar("_M", bound=nn.Module)
 _ROW_SCALE = ".row_scale"
 _QUANTISED_SIZE_MIN = 20_000  # Smaller tensors stay in half precision: they cost nothing and hurt most.
@@ -66,7 +69,7 @@ def dequantise(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def save_weights(model: Autoencoder | Transformer, path: Path) -> None:
+def save_weights(model: Autoencoder | Transformer | Timbres, path: Path) -> None:
     metadata = {"kind": type(model).__name__, "config": json.dumps(dataclasses.asdict(model.config))}
     save_file(quantise(dict(model.state_dict())), path, metadata)
 
@@ -77,7 +80,7 @@ def save_difference(found: dict[str, Tensor], path: Path) -> None:
 
 
 def load_autoencoder(path: Path = WEIGHTS / "autoencoder.safetensors") -> Autoencoder:
-    """With the difference of its decoder, if that lies beside it. Raises WeightsUnusable."""
+    """With the difference of its decoder and its timbres, if they lie beside it. Raises WeightsUnusable."""
     config = _config(path, "Autoencoder")
     for name in ("decoder_ahead_low", "decoder_ahead"):
         config[name] = tuple(config[name])  # type: ignore[arg-type]
@@ -85,6 +88,10 @@ def load_autoencoder(path: Path = WEIGHTS / "autoencoder.safetensors") -> Autoen
     difference = path.with_name(DECODER_DIFFERENCE)
     if difference.exists():
         _add(model.decoder, difference)
+    timbres = path.with_name(TIMBRES)
+    if timbres.exists():
+        config = _config(timbres, "Timbres")
+        model.timbres = _filled(Timbres(TimbresConfig(**config)), timbres)  # type: ignore[arg-type]
     return model
 
 
@@ -104,10 +111,10 @@ def load_student(path: Path = WEIGHTS / "transformer.safetensors") -> Transforme
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """All that decides how the networks in ``folder`` sound, differences only where there are any."""
-    differences = [folder / DECODER_DIFFERENCE, folder / STUDENT_DIFFERENCE]
+    """All that decides how the networks in ``folder`` sound; what was trained later, where it is there."""
+    later = [folder / DECODER_DIFFERENCE, folder / TIMBRES, folder / STUDENT_DIFFERENCE]
     networks = [folder / "autoencoder.safetensors", folder / "transformer.safetensors"]
-    return networks + [path for path in differences if path.exists()]
+    return networks + [path for path in later if path.exists()]
 
 
 def fingerprint(paths: list[Path]) -> str:
@@ -159,7 +166,7 @@ def _filled(model: _M, path: Path) -> _M:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=["autoencoder", "transformer", "difference"])
+    parser.add_argument("kind", choices=["autoencoder", "transformer", "timbres", "difference"])
     parser.add_argument("checkpoint", type=Path, help="what training wrote")
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
@@ -169,7 +176,7 @@ def main() -> None:
             parser.error(f"expected differences in {args.checkpoint}, found none; train with --rank, or a student")
         save_difference(found["differences"], args.out)
     else:
-        model = Autoencoder() if args.kind == "autoencoder" else Transformer()
+        model = {"autoencoder": Autoencoder, "transformer": Transformer, "timbres": Timbres}[args.kind]()
         model.load_state_dict(found["model"])
         save_weights(model, args.out)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")

@@ -17,10 +17,14 @@ Reading order: ``AutoencoderConfig``, ``compress``, ``ConvBlock``, ``Encoder``, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from loopmeter_engine.model.timbres import Timbres
 
 SAMPLE_RATE_HZ = 44_100
 FRAME_SAMPLES = 2048  # One latent frame: 46.4 ms.
@@ -165,6 +169,16 @@ class DecoderState:
     seen: list[int]
 
 
+@dataclass(frozen=True)
+class Change:
+    """What ``timbres.py`` adds. ``features`` (B, 4 T, width), ``spectra`` (B, 4 T, SPECTRAL_CHANNELS), and
+    ``partials`` (B, T, 1025), gated as those of the table."""
+
+    features: Tensor
+    spectra: Tensor
+    partials: Tensor
+
+
 class Decoder(nn.Module):
     """Latents in, spectra out."""
 
@@ -195,22 +209,33 @@ class Decoder(nn.Module):
         The stream as a whole yields ``4 (T - lookahead)`` frames: the first calls return fewer than they were given.
         ``rolls`` (B, T', partials): the notes of the frames that come out; None where no score is known.
         """
+        h, state = self.features(latents, state)
+        return self.spectra(h, rolls), state
+
+    def features(self, latents: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """The part of ``step`` that has a state: (B, 4 T', width), from which ``spectra`` makes the rest."""
         caches, seen = list(state.caches), list(state.seen)
         h = self._run(self.blocks_low, 0, self.inp(latents), caches, seen)
         h = self.split(h).reshape(h.shape[0], h.shape[1] * SUBFRAMES, self.config.decoder_width)
         h = self._run(self.blocks, len(self.blocks_low), h, caches, seen)
-        return self.spectra(self.norm(h), rolls), DecoderState(caches, seen)
+        return h, DecoderState(caches, seen)
 
-    def spectra(self, h: Tensor, rolls: Tensor | None) -> Tensor:
+    def spectra(self, h: Tensor, rolls: Tensor | None, change: Change | None = None) -> Tensor:
         """The envelope, and on it the partials of the notes that sound.
 
         Spectra are logarithms: a note's comb of partials adds to the envelope whatever its level; the gate says how
         far it stands out, by bin, for mid and side.
         """
+        h = self.norm(h if change is None else h + change.features)
         spectra: Tensor = self.head(h)
+        if change is not None:
+            spectra = spectra + change.spectra
         if rolls is None:
             return spectra
-        comb = self.partials(rolls).repeat_interleave(SUBFRAMES, 1)
+        comb = self.partials(rolls)
+        if change is not None:
+            comb = comb + change.partials
+        comb = comb.repeat_interleave(SUBFRAMES, 1)
         gate = 2 * torch.sigmoid(self.gate(h))
         return torch.cat(
             [spectra[..., : 2 * LONG_BINS] + gate * comb.repeat(1, 1, 2), spectra[..., 2 * LONG_BINS :]], -1
@@ -238,9 +263,11 @@ class Autoencoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    timbres: Timbres | None
 
     def __init__(self, config: AutoencoderConfig | None = None) -> None:
         super().__init__()
+        self.timbres = None  # What a decoder is told of the players, where that was trained.
         self.config = config or AutoencoderConfig()
         self.encoder = Encoder(self.config)
         self.decoder = Decoder(self.config)

@@ -1,0 +1,204 @@
+"""What the decoder is told of the players: who hits or plays which note when, on which instrument.
+
+Latents carry 64 values a frame, and a small decoder gives the mean of all the instruments that they may stand for: a
+kick begins somewhere in 46 ms, a reese sounds half like a plucked bass. Our scores know both. Each layer has a small
+network of its own, which hears the layer's onsets (to 12 ms) and notes through the layer's family and macro controls
+(FiLM, Perez et al. 2018); what they say together corrects the decoder's last features, and gives every note partials
+of its own instrument beside those that all notes of its pitch share.
+
+Features are read a second back and a frame ahead, never what was decoded before: there is no state, and any split of a
+stream gives equal spectra.
+
+Reading order: ``TimbresConfig``, ``LayerVoice``, ``Timbres``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from loopmeter import LAYERS, Layer
+from loopmeter_engine.conditioning import (
+    AHEAD_FRAMES,
+    FRAME_CHANNELS,
+    FRAME_S,
+    FX_CHANNELS,
+    GLOBAL_CHANNELS,
+    NOTE_ROWS,
+    ONSET_ROWS,
+    PITCH_MIN,
+    PITCHES,
+    RELEASE_FRAMES,
+    SLOTS,
+    partial_rolls,
+)
+from loopmeter_engine.model.autoencoder import (
+    LONG_BINS,
+    LONG_FFT,
+    SAMPLE_RATE_HZ,
+    SPECTRAL_CHANNELS,
+    SUBFRAMES,
+    Change,
+)
+from loopmeter_engine.score import DRUMS, FAMILIES, FX_KINDS, MACROS, TONAL_LAYERS
+
+assert SLOTS == SUBFRAMES, "onsets are told in steps of spectral frames"
+_TAPS = 24  # Of the filters over onsets: 4 slots ahead, 19 behind.
+_AHEAD_SLOTS = AHEAD_FRAMES * SLOTS
+ONSET_REACH = RELEASE_FRAMES * SLOTS + 1 + _AHEAD_SLOTS
+TRACES_S = (0.03, 0.12, 0.5)  # Time constants of how an onset is remembered.
+# Partials over the fundamental: harmonic ones, and those of bells and bars (``training/synth``).
+RATIOS = (*range(1, 17), 0.5, 1.19, 2.67, 5.43, 6.79, 18, 20, 24)
+COMB_BINS = 512  # 11 kHz.
+
+
+@dataclass(frozen=True)
+class TimbresConfig:
+    """``voice``: channels of one layer's network. ``hidden``: of the correction. ``rank``: of the head's change."""
+
+    voice: int = 80
+    hidden: int = 704
+    rank: int = 40
+    decoder_width: int = 640
+
+
+def part_channels(layer: Layer) -> int:
+    """How much a layer's network hears of its part, for each spectral frame."""
+    onsets = len(_rows_of(layer)) * (_TAPS + len(TRACES_S))
+    return onsets + (2 * PITCHES if layer in TONAL_LAYERS else FX_CHANNELS if layer == "fx" else 0)
+
+
+def instrument_channels(layer: Layer) -> int:
+    """Whether it plays, its family, its macro controls."""
+    return 1 + len(FAMILIES[layer]) + len(MACROS)
+
+
+def _rows_of(layer: Layer) -> list[int]:
+    """The rows of onsets that belong to a layer."""
+    if layer == "drums":
+        return [len(TONAL_LAYERS) + index for index in range(len(DRUMS))]
+    if layer == "fx":
+        return [len(TONAL_LAYERS) + len(DRUMS) + index for index in range(len(FX_KINDS))]
+    return [TONAL_LAYERS.index(layer)]
+
+
+class LayerVoice(nn.Module):
+    """One layer's part, (B, 4 T, part) -> (B, 4 T, voice), heard through its instrument."""
+
+    def __init__(self, part: int, instrument: int, voice: int) -> None:
+        super().__init__()
+        self.inp = nn.Linear(part, voice)
+        self.middle = nn.Linear(voice, voice)
+        self.instrument = nn.Linear(instrument, 4 * voice)
+        nn.init.zeros_(self.instrument.bias)
+
+    def forward(self, part: Tensor, instrument: Tensor) -> Tensor:
+        """``instrument`` (B, T, .): of each latent frame."""
+        heard = self.instrument(instrument).repeat_interleave(SUBFRAMES, 1)
+        scale, shift, scale_2, shift_2 = heard.chunk(4, -1)
+        h = F.gelu(self.inp(part) * (1 + scale) + shift)
+        return F.gelu(self.middle(h) * (1 + scale_2) + shift_2)
+
+
+class Timbres(nn.Module):
+    """Corrects the decoder's features and adds partials; where it is not trusted it changes nothing."""
+
+    combs: Tensor
+    traces: Tensor
+
+    def __init__(self, config: TimbresConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or TimbresConfig()
+        voice, hidden, width, rank = config.voice, config.hidden, config.decoder_width, config.rank
+        voices: dict[str, nn.Module] = {}
+        for layer in LAYERS:
+            voices[layer] = LayerVoice(part_channels(layer), instrument_channels(layer), voice)
+        self.voices = nn.ModuleDict(voices)
+        self.norm = nn.LayerNorm(width)
+        self.inp = nn.Linear(width + len(LAYERS) * voice, hidden)
+        self.correct = nn.Linear(hidden, width)
+        self.narrow = nn.Linear(hidden, rank, bias=False)
+        self.widen = nn.Linear(rank, SPECTRAL_CHANNELS)
+        self.partials = nn.Linear(voice, len(RATIOS))
+        for last in (self.correct, self.widen, self.partials):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        self.register_buffer("combs", _combs(), persistent=False)
+        self.register_buffer("traces", _traces(), persistent=False)
+
+    def forward(self, h: Tensor, told: Tensor) -> Change:
+        """What to add to ``h`` (B, 4 T, width), the decoder's last features, and to what comes of them.
+
+        ``told`` (B, RELEASE_FRAMES + T + AHEAD_FRAMES, TOLD_CHANNELS) as ``conditioning.told_of`` makes it.
+        """
+        features, style, trust = torch.split(told, [FRAME_CHANNELS, GLOBAL_CHANNELS, 1], -1)
+        style, trust = (part[:, RELEASE_FRAMES:-AHEAD_FRAMES] for part in (style, trust))
+        rolls = partial_rolls(features[:, :-AHEAD_FRAMES])
+        said = self._voices(features, style, rolls)
+        hidden = F.gelu(self.inp(torch.cat([self.norm(h), *said], -1)))
+        fine = trust.repeat_interleave(SUBFRAMES, 1)
+        spectra = self.widen(self.narrow(hidden)) * fine
+        return Change(self.correct(hidden) * fine, spectra, self._partials(said, rolls) * trust)
+
+    def _voices(self, features: Tensor, style: Tensor, rolls: Tensor) -> list[Tensor]:
+        """What each layer's network says, (B, 4 T, voice)."""
+        batch, frames, _ = rolls.shape
+        fine = features[..., 2 * NOTE_ROWS : 2 * NOTE_ROWS + SLOTS * ONSET_ROWS].reshape(batch, -1, ONSET_ROWS)
+        # (B, 4 T, rows, reach): onsets from a second before each spectral frame to a latent frame after it.
+        around = fine.unfold(1, ONSET_REACH, 1)
+        near, remembered = around[..., ONSET_REACH - _TAPS :], around @ self.traces.to(around.dtype)
+        said = []
+        for layer, instrument in zip(LAYERS, _instruments(style), strict=True):
+            rows = _rows_of(layer)
+            parts = [near[:, :, rows].flatten(2), remembered[:, :, rows].flatten(2)]
+            if layer in TONAL_LAYERS:
+                begin = TONAL_LAYERS.index(layer) * PITCHES
+                notes = rolls.reshape(batch, frames, 2, NOTE_ROWS)[..., begin : begin + PITCHES].flatten(2)
+                parts.append(notes.repeat_interleave(SUBFRAMES, 1))
+            elif layer == "fx":
+                first = 2 * NOTE_ROWS + SLOTS * ONSET_ROWS
+                effects = features[:, RELEASE_FRAMES:-AHEAD_FRAMES, first : first + FX_CHANNELS]
+                parts.append(effects.repeat_interleave(SUBFRAMES, 1))
+            said.append(self.voices[layer](torch.cat(parts, -1), instrument))
+        return said
+
+    def _partials(self, said: list[Tensor], rolls: Tensor) -> Tensor:
+        """(B, T, 1025)"""
+        batch, frames, _ = rolls.shape
+        sounding = rolls.reshape(batch, frames, 2, len(TONAL_LAYERS), PITCHES).sum(2)
+        voices = torch.stack([said[LAYERS.index(layer)] for layer in TONAL_LAYERS], 2)
+        gains = self.partials(voices.reshape(batch, frames, SUBFRAMES, len(TONAL_LAYERS), -1).mean(2))
+        # Levels are logarithms: the root keeps soft notes from vanishing.
+        loud = sounding.clamp(min=0).sqrt().to(gains.dtype)
+        notes = torch.einsum("btlp,btlk->btpk", loud, gains).flatten(2)
+        return F.pad(notes @ self.combs.to(notes.dtype), (0, LONG_BINS - COMB_BINS))
+
+
+def _instruments(style: Tensor) -> list[Tensor]:
+    """Style (B, T, GLOBAL_CHANNELS) -> for each layer whether it plays, its family and its macros."""
+    first, macros = len(LAYERS), len(LAYERS) + sum(len(families) for families in FAMILIES.values())
+    found = []
+    for index, layer in enumerate(LAYERS):
+        families = style[..., first : first + len(FAMILIES[layer])]
+        found.append(
+            torch.cat([style[..., index : index + 1], families, style[..., macros : macros + len(MACROS)]], -1)
+        )
+        first, macros = first + len(FAMILIES[layer]), macros + len(MACROS)
+    return found
+
+
+def _combs() -> Tensor:
+    """(PITCHES * ratios, 512): a partial of each note as the long window shows it, a main lobe four bins wide."""
+    fundamental = 440.0 * 2 ** ((torch.arange(PITCHES) + PITCH_MIN - 69) / 12)
+    place = fundamental[:, None] * torch.tensor(RATIOS) * LONG_FFT / SAMPLE_RATE_HZ
+    distance = (place[..., None] - torch.arange(COMB_BINS)).abs()
+    return (1 - distance / 2).clamp(min=0).reshape(PITCHES * len(RATIOS), COMB_BINS)
+
+
+def _traces() -> Tensor:
+    """(reach, traces): weights of an onset by how long ago it was; none for those to come."""
+    ago = torch.arange(RELEASE_FRAMES * SLOTS, -_AHEAD_SLOTS - 1, -1) * FRAME_S / SLOTS
+    return torch.stack([torch.where(ago >= 0, torch.exp(-ago / decay), 0.0) for decay in TRACES_S], -1)
