@@ -15,6 +15,7 @@ from loopmeter_engine.conditioning import (
     RELEASE_FRAMES,
     events_of,
     frame_features,
+    frame_voices,
     global_features,
     hit_samples,
     partial_rolls,
@@ -51,10 +52,11 @@ def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score | None) -> Fl
         nothing = partial_rolls(torch.zeros(1, frames - AHEAD_FRAMES, FRAME_CHANNELS))
         return _sound(decoder.decode(latents, nothing), None, pcm)
     begin_s = torch.tensor([-(_MARGIN_FRAMES + RELEASE_FRAMES) * FRAME_S], dtype=torch.float64)
-    features = frame_features(events_of([score]), begin_s, frames)
+    events = events_of([score])
+    features, voices = frame_features(events, begin_s, frames), frame_voices(events, begin_s, frames)
     rolls = partial_rolls(features[:, :-AHEAD_FRAMES])
     h, _ = decoder.features(latents, decoder.init_state(1))
-    told = told_of(features, global_features([score]))
+    told = told_of(features, voices, global_features([score]))
     spectra = decoder.spectra(h, rolls, None if timbres is None else timbres(h, told))
     notes = sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0)
     begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES

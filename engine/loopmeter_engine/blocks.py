@@ -22,6 +22,7 @@ from loopmeter_engine.conditioning import (
     Events,
     events_of,
     frame_features,
+    frame_voices,
     global_features,
     hit_samples,
     partial_rolls,
@@ -150,13 +151,13 @@ class Player:
 
     def features(self, first: int, frames: int) -> Tensor:
         """Score features (1, frames, FRAME_CHANNELS) of the stream's latent frames from ``first`` on."""
-        begin_s = torch.tensor([self.start_s + first * FRAME_S], dtype=torch.float64, device=self.device)
-        return frame_features(self.events, begin_s, frames)
+        return frame_features(self.events, self._begin(first), frames)
 
     def told(self, first: int, frames: int) -> Tensor:
         """What the decoder is told of the stream's latent frames from ``first`` on, (1, frames, TOLD_CHANNELS)."""
         trust: Tensor | float = 1.0 if self.knowledge is None else self.knowledge.trust(first, frames)
-        return told_of(self.features(first, frames), self.style, trust)
+        voices = frame_voices(self.events, self._begin(first), frames)
+        return told_of(self.features(first, frames), voices, self.style, trust)
 
     def hits(self, first: int, last: int) -> Tensor:
         """When drums are hit in samples ``first`` to ``last`` of the stream, (h,) int64."""
@@ -194,6 +195,10 @@ class Player:
         x, score = latents.expand(rows, -1, -1), self._conditions(number)
         _, memory = self.network.run(x, score, self.mods[-1], memory, absorb=True, network=self.transformer)
         return memory
+
+    def _begin(self, first: int) -> Tensor:
+        """When a latent frame begins in the score's own time, (1,) seconds."""
+        return torch.tensor([self.start_s + first * FRAME_S], dtype=torch.float64, device=self.device)
 
     def _make_conditions(self, number: int) -> Tensor:
         ahead = self.transformer.config.ahead

@@ -38,7 +38,14 @@ _GHOST_VELOCITY = 0.2
 _SEAM_SAMPLES = 256  # 6 ms.
 _FAMILY_COUNT = sum(len(families) for families in FAMILIES.values())
 GLOBAL_CHANNELS = len(LAYERS) + _FAMILY_COUNT + len(LAYERS) * len(MACROS) + GENRE_SLOTS + 2
-TOLD_CHANNELS = FRAME_CHANNELS + GLOBAL_CHANNELS + 1
+# Voices of a spectral frame: the notes that sound in it, and the last hits of every drum.
+NOTE_VOICES, NOTE_FIELDS = 12, 4  # Layer and pitch as a row, seconds since onset and since release, velocity.
+HIT_VOICES, HIT_FIELDS = 2 * len(DRUMS), 2  # Seconds since, velocity.
+VOICE_CHANNELS = SLOTS * (NOTE_VOICES * NOTE_FIELDS + HIT_VOICES * HIT_FIELDS)
+RING_S = 2.0  # How long a note may ring after its end, and a drum after a hit.
+_WINDOW_S = 0.023  # Half of the long window, which hears so much ahead.
+_NEVER_S = 1e3
+TOLD_CHANNELS = FRAME_CHANNELS + GLOBAL_CHANNELS + 1 + VOICE_CHANNELS
 
 
 _Rows = list[tuple[float, ...]]
@@ -256,15 +263,77 @@ def global_features(scores: Sequence[Score]) -> Tensor:
     return out
 
 
-def told_of(features: Tensor, style: Tensor, trust: Tensor | float = 1.0) -> Tensor:
+def frame_voices(events: Events, start_s: Tensor, frames: int) -> Tensor:
+    """(B, frames, VOICE_CHANNELS): who sounds in each spectral frame of the window that starts at ``start_s`` (B,).
+
+    For each of ``SLOTS`` frames ``NOTE_VOICES`` notes, those that are held before those that ring; then for each drum
+    its last two hits. Times are seconds; where no voice is, the velocity is 0.
+    """
+    start, device = start_s.double(), start_s.device
+    span_s = frames * FRAME_S
+    time = (torch.arange(frames * SLOTS, dtype=torch.float64, device=device) + 0.5) * FRAME_S / SLOTS
+
+    def since(rows: Tensor, duration: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of every round of every event that may sound: seconds since it (B, 4 T, M), what it is, and whether."""
+        onset = rows[..., 1] - _WINDOW_S
+        extent = duration + RING_S + _WINDOW_S
+        position, wanted = _rounds(onset, extent, events.loop_s, start, span_s)
+        wanted = (wanted & (rows[..., 3:] > 0)).flatten(1)
+        some = wanted.any(0)
+        position = (position + _WINDOW_S).flatten(1)[:, some]
+        repeats = wanted.shape[1] // rows.shape[1]
+        what = torch.cat([rows, duration[..., None]], -1).repeat_interleave(repeats, 1)[:, some]
+        ago = time[None, :, None] - position[:, None]
+        sounds = wanted[:, None, some] & (ago > -_WINDOW_S) & (ago < what[:, None, :, 4] + RING_S)
+        return ago, what, sounds
+
+    ago, what, sounds = since(events.notes, events.notes[..., 2])
+    over = (ago - what[:, None, :, 2]).clamp(min=0)
+    order = over + 1e-3 * ago + 1e-9 * what[:, None, :, 0]  # The row decides within a chord, whatever the window.
+    notes = _loudest(torch.where(sounds, order, _NEVER_S), NOTE_VOICES)
+    fields = [what[:, None, :, 0].expand_as(ago), ago, ago - what[:, None, :, 2], what[:, None, :, 3].expand_as(ago)]
+    picked = torch.stack([_at(field, notes) for field in fields], -1)
+    found = [(picked * (notes[0] < _NEVER_S)[..., None]).flatten(2)]
+
+    first = len(TONAL_LAYERS)
+    onsets = events.onsets[..., [0, 1, 2, 2]]
+    ago, what, sounds = since(onsets, torch.zeros_like(onsets[..., 0]))
+    for drum in range(len(DRUMS)):
+        hits = _loudest(
+            torch.where(sounds & (what[:, None, :, 0] == first + drum), ago, _NEVER_S), HIT_VOICES // len(DRUMS)
+        )
+        velocity = _at(what[:, None, :, 3].expand_as(ago), hits) * (hits[0] < _NEVER_S)
+        found.append(torch.stack([hits[0].clamp(max=RING_S), velocity], -1).flatten(2))
+    return torch.cat(found, -1).float().reshape(len(start), frames, -1)
+
+
+def _loudest(order: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` least of (B, S, M) along M, padded to so many, and where they are."""
+    short = count - order.shape[-1]
+    if short > 0:
+        order = torch.nn.functional.pad(order, (0, short), value=_NEVER_S)
+    value, index = order.topk(count, largest=False)
+    return value, index
+
+
+def _at(values: Tensor, picked: tuple[Tensor, Tensor]) -> Tensor:
+    """(B, S, M) -> (B, S, count), 0 beyond M."""
+    short = int(picked[1].shape[-1]) - values.shape[-1]
+    if short > 0:
+        values = torch.nn.functional.pad(values, (0, short))
+    return values.gather(-1, picked[1])
+
+
+def told_of(features: Tensor, voices: Tensor, style: Tensor, trust: Tensor | float = 1.0) -> Tensor:
     """(B, T, TOLD_CHANNELS): all that the decoder is told of a frame.
 
-    ``features`` (B, T, FRAME_CHANNELS); ``style`` (B, GLOBAL_CHANNELS), zeros where the sound itself tells the timbre;
-    ``trust`` (B, T, 1) or one number: how far the sound follows the score, 0 where it is known and the score is not.
+    ``features`` (B, T, FRAME_CHANNELS) and ``voices`` (B, T, VOICE_CHANNELS) of the same frames; ``style``
+    (B, GLOBAL_CHANNELS), zeros where the sound itself tells the timbre; ``trust`` (B, T, 1) or one number: how far the
+    sound follows the score, 0 where it is known and the score is not.
     """
     batch, frames, _ = features.shape
     trust = torch.as_tensor(trust, dtype=features.dtype, device=features.device).expand(batch, frames, 1)
-    return torch.cat([features, style[:, None].to(features.dtype).expand(-1, frames, -1), trust], -1)
+    return torch.cat([features, style[:, None].to(features.dtype).expand(-1, frames, -1), trust, voices], -1)
 
 
 def restrict(events: Events, full: Tensor, active: Tensor) -> tuple[Events, Tensor]:

@@ -7,12 +7,30 @@ work and Fourier transforms are left out. A test holds both counts equal.
 from __future__ import annotations
 
 from loopmeter import LAYERS
-from loopmeter_engine.conditioning import FRAME_CHANNELS, GLOBAL_CHANNELS, ONSET_ROWS, PITCHES
-from loopmeter_engine.model.autoencoder import LONG_BINS, SPECTRAL_CHANNELS, SUBFRAMES, AutoencoderConfig
+from loopmeter_engine.conditioning import FRAME_CHANNELS, GLOBAL_CHANNELS, HIT_VOICES, NOTE_VOICES, ONSET_ROWS
+from loopmeter_engine.model.autoencoder import (
+    LONG_BINS,
+    SHORT_BINS,
+    SHORT_COLUMNS,
+    SPECTRAL_CHANNELS,
+    SUBFRAMES,
+    AutoencoderConfig,
+)
+from loopmeter_engine.model.players import (
+    HIT_CHANNELS,
+    HIT_OUT,
+    INSTRUMENT_CHANNELS,
+    KIT_CHANNELS,
+    LONG_BANDS,
+    NOTE_CHANNELS,
+    NOTE_OUT,
+    SHORT_BANDS,
+)
 from loopmeter_engine.model.timbres import (
-    COMB_BINS,
     ONSET_REACH,
-    RATIOS,
+    SAID_CHANNELS,
+    SAID_LONG,
+    SAID_SHORT,
     TRACES_S,
     TimbresConfig,
     instrument_channels,
@@ -63,13 +81,22 @@ def decoding(config: AutoencoderConfig, told: TimbresConfig | None = None, *, fi
 
 def timbres(config: TimbresConfig, frames: int) -> int:
     """Telling the decoder of the players, for ``frames`` latent frames."""
-    fine = ONSET_ROWS * ONSET_REACH * len(TRACES_S)
-    slow = len(TONAL_LAYERS) * len(RATIOS) * (config.voice + PITCHES) + PITCHES * len(RATIOS) * COMB_BINS
-    for layer in LAYERS:
-        fine += (part_channels(layer) + config.voice) * config.voice
-        slow += instrument_channels(layer) * 4 * config.voice
-    fine += (config.decoder_width + len(LAYERS) * config.voice) * config.hidden
-    fine += config.hidden * (config.decoder_width + config.rank) + config.rank * SPECTRAL_CHANNELS
+    voice, hidden = config.voice, config.hidden
+    in_bands = 2 * LONG_BINS * SAID_LONG + SHORT_COLUMNS * SHORT_BINS * SAID_SHORT
+    fine = ONSET_ROWS * ONSET_REACH * len(TRACES_S) + 2 * in_bands
+    fine += sum((part_channels(layer) + voice) * voice for layer in LAYERS)
+    fine += (config.decoder_width + len(LAYERS) * voice + SAID_CHANNELS) * hidden
+    fine += hidden * (config.decoder_width + config.rank + SAID_CHANNELS) + config.rank * SPECTRAL_CHANNELS
+    slow = sum(instrument_channels(layer) * 4 * voice for layer in LAYERS)
+    return 2 * frames * (SUBFRAMES * fine + slow) + players(config.player, frames)
+
+
+def players(width: int, frames: int) -> int:
+    """The networks of notes and hits, for ``frames`` latent frames."""
+    fine = 2 * LONG_BANDS * LONG_BINS + SHORT_COLUMNS * SHORT_BANDS * SHORT_BINS
+    fine += NOTE_VOICES * width * (NOTE_CHANNELS + width + NOTE_OUT)
+    fine += HIT_VOICES * width * (HIT_CHANNELS + width + HIT_OUT)
+    slow = (len(TONAL_LAYERS) * INSTRUMENT_CHANNELS + KIT_CHANNELS) * 4 * width
     return 2 * frames * (SUBFRAMES * fine + slow)
 
 

@@ -17,14 +17,16 @@ from loopmeter_engine.conditioning import (
     AHEAD_FRAMES,
     FRAME_S,
     RELEASE_FRAMES,
+    RING_S,
     events_of,
     frame_features,
+    frame_voices,
     global_features,
     told_of,
 )
-from loopmeter_engine.model.autoencoder import SUBFRAMES, Autoencoder, AutoencoderConfig, Change
+from loopmeter_engine.model.autoencoder import SUBFRAMES, Autoencoder, AutoencoderConfig
 from loopmeter_engine.model.timbres import Timbres, TimbresConfig
-from loopmeter_engine.score import Hit, Score, Timbre
+from loopmeter_engine.score import Hit, Score
 from loopmeter_engine.weights_io import (
     TIMBRES,
     WeightsUnusable,
@@ -34,7 +36,7 @@ from loopmeter_engine.weights_io import (
     weight_files,
 )
 
-SMALL = TimbresConfig(voice=8, hidden=16, rank=4, decoder_width=48)
+SMALL = TimbresConfig(voice=8, hidden=16, rank=4, player=8, decoder_width=48)
 FRAMES = 40
 
 
@@ -43,81 +45,63 @@ def timbres() -> Timbres:
     """With random weights, those that begin at zero too: what is tested here holds for any."""
     torch.manual_seed(0)
     made = Timbres(SMALL)
-    for layer in (made.correct, made.widen, made.partials):
+    for layer in (made.correct, made.widen, made.mix):
         torch.nn.init.normal_(layer.weight, std=0.3)
     return made.eval().requires_grad_(False)
 
 
 def told(score: Score = SCORE, trust: Tensor | float = 1.0, first: int = 0, frames: int = FRAMES) -> Tensor:
     begin_s = torch.tensor([(first - RELEASE_FRAMES) * FRAME_S], dtype=torch.float64)
-    features = frame_features(events_of([score]), begin_s, RELEASE_FRAMES + frames + AHEAD_FRAMES)
-    return told_of(features, global_features([score]), trust)
+    events, count = events_of([score]), RELEASE_FRAMES + frames + AHEAD_FRAMES
+    features, voices = frame_features(events, begin_s, count), frame_voices(events, begin_s, count)
+    return told_of(features, voices, global_features([score]), trust)
 
 
 def features_of_decoder(frames: int = FRAMES) -> Tensor:
     return torch.randn(1, SUBFRAMES * frames, 48, generator=torch.Generator().manual_seed(3))
 
 
-def parts(change: Change) -> list[Tensor]:
-    return [change.features, change.spectra, change.partials.repeat_interleave(SUBFRAMES, 1)]
-
-
-def test_untrained_it_changes_nothing() -> None:
-    assert all(not part.any() for part in parts(Timbres(SMALL)(features_of_decoder(), told())))
+def changed(timbres: Timbres, told_: Tensor, h: Tensor | None = None) -> Tensor:
+    """How far spectra of nothing are moved, (1, 4 T, width + SPECTRAL_CHANNELS)."""
+    change = timbres(features_of_decoder() if h is None else h, told_)
+    return torch.cat([change.features, change.spectra + change.share * (change.played - change.spectra)], -1)
 
 
 def test_frames_that_are_not_trusted_stay_as_they_are(timbres: Timbres) -> None:
     trust = torch.ones(1, RELEASE_FRAMES + FRAMES + AHEAD_FRAMES, 1)
     trust[:, RELEASE_FRAMES + 10 : RELEASE_FRAMES + 20] = 0
-    whole = parts(timbres(features_of_decoder(), told()))
-    for found, all_of in zip(parts(timbres(features_of_decoder(), told(trust=trust))), whole, strict=True):
-        assert not found[:, 40:80].any()
-        assert torch.equal(found[:, :40], all_of[:, :40]) and torch.equal(found[:, 80:], all_of[:, 80:])
-        assert all_of[:, 40:80].any()
+    whole, found = changed(timbres, told()), changed(timbres, told(trust=trust))
+    assert not found[:, 40:80].any() and whole[:, 40:80].any()
+    assert torch.equal(found[:, :40], whole[:, :40]) and torch.equal(found[:, 80:], whole[:, 80:])
 
 
 def test_any_split_is_the_whole(timbres: Timbres) -> None:
-    h = features_of_decoder()
-    whole = parts(timbres(h, told()))
-    cuts = [0, 7, 23, FRAMES]
+    h, cuts = features_of_decoder(), [0, 7, 23, FRAMES]
     pieces = [
-        parts(timbres(h[:, SUBFRAMES * a : SUBFRAMES * b], told(first=a, frames=b - a)))
+        changed(timbres, told(first=a, frames=b - a), h[:, SUBFRAMES * a : SUBFRAMES * b])
         for a, b in itertools.pairwise(cuts)
     ]
-    for name in range(3):
-        assert torch.allclose(torch.cat([piece[name] for piece in pieces], 1), whole[name], atol=1e-5)
+    assert torch.allclose(torch.cat(pieces, 1), changed(timbres, told()), atol=1e-5)
 
 
-def test_a_hit_is_heard_from_a_frame_before_it_to_a_second_after(timbres: Timbres) -> None:
-    """Frame 15 begins at 697 ms; the loop is 2.56 s, so its next round is outside of what is looked at."""
-    beat = 15.5 * FRAME_S * SCORE.tempo_bpm / 60
-    without = dataclasses.replace(SCORE, hits=(), fx=())
-    with_ = dataclasses.replace(without, hits=(Hit("kick", beat, 1.0),))
-    h = features_of_decoder()
-    pairs = zip(parts(timbres(h, told(without))), parts(timbres(h, told(with_))), strict=True)
-    moved = torch.stack([(a - b).abs().amax((0, 2)) for a, b in pairs]).amax(0) > 1e-5
-    first, last = int(moved.nonzero().min()), int(moved.nonzero().max())
-    assert SUBFRAMES * (15 - AHEAD_FRAMES) <= first <= SUBFRAMES * 15
-    assert SUBFRAMES * 16 <= last <= SUBFRAMES * (16 + RELEASE_FRAMES)
+def test_a_hit_is_heard_from_a_window_before_it_until_its_ring_has_died(timbres: Timbres) -> None:
+    """In a bar of 10.2 s, so that the next round is far away. Frame 15 begins at 697 ms."""
+    slow = dataclasses.replace(SCORE, tempo_bpm=23.5, hits=(), fx=())
+    beat = 15.5 * FRAME_S * slow.tempo_bpm / 60
+    h = features_of_decoder(80)
+    pair = (slow, dataclasses.replace(slow, hits=(Hit("kick", beat, 1.0),)))
+    without, with_ = (changed(timbres, told(score, frames=80), h) for score in pair)
+    moved = ((without - with_).abs().amax((0, 2)) > 1e-5).nonzero()
+    assert SUBFRAMES * (15 - AHEAD_FRAMES) <= int(moved.min()) <= SUBFRAMES * 15
+    assert SUBFRAMES * 16 <= int(moved.max()) <= SUBFRAMES * 15.5 + RING_S * 44_100 / 512 + 1
 
 
 @pytest.mark.parametrize("change", [{"family": "tr808"}, {"brightness": 0.9}, {"level": 0.1}])
 def test_an_instrument_is_told_by_family_and_macros(timbres: Timbres, change: dict[str, object]) -> None:
     other = dataclasses.replace(SCORE.timbres["drums"], **change)  # type: ignore[arg-type]
     score = dataclasses.replace(SCORE, timbres={**SCORE.timbres, "drums": other})
-    h = features_of_decoder()
-    assert not torch.equal(timbres(h, told()).features, timbres(h, told(score)).features)
-
-
-def test_notes_get_partials_of_their_own_instrument_at_their_own_pitch(timbres: Timbres) -> None:
-    """A bass at 65.4 Hz has partials in bins 3, 6, 9 ...; the seventh of a minute's rest has none."""
-    h, silent = features_of_decoder(), dataclasses.replace(SCORE, notes=(), timbres={"bass": Timbre("sub")})
-    assert not timbres(h, told(silent)).partials.any()
-    bass = dataclasses.replace(SCORE, timbres={"bass": Timbre("sub")})
-    acid = dataclasses.replace(SCORE, timbres={"bass": Timbre("acid")})
-    first, other = timbres(h, told(bass)).partials, timbres(h, told(acid)).partials
-    assert first.any() and not torch.allclose(first, other, atol=1e-3)
-    assert not first[..., 512:].any()
+    before, after = (timbres(features_of_decoder(), told(each)) for each in (SCORE, score))
+    assert not torch.equal(before.features, after.features) and not torch.equal(before.played, after.played)
 
 
 @pytest.mark.parametrize("config", [SMALL, TimbresConfig()])

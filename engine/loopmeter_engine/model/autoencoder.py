@@ -171,12 +171,14 @@ class DecoderState:
 
 @dataclass(frozen=True)
 class Change:
-    """What ``timbres.py`` adds. ``features`` (B, 4 T, width), ``spectra`` (B, 4 T, SPECTRAL_CHANNELS), and
-    ``partials`` (B, T, 1025), gated as those of the table."""
+    """What ``timbres.py`` does to the decoder's work: ``features`` (B, 4 T, width) and ``spectra``
+    (B, 4 T, SPECTRAL_CHANNELS) are added; then the spectra come nearer to ``played`` by ``share`` 0..1 of the way,
+    each (B, 4 T, SPECTRAL_CHANNELS)."""
 
     features: Tensor
     spectra: Tensor
-    partials: Tensor
+    played: Tensor
+    share: Tensor
 
 
 class Decoder(nn.Module):
@@ -228,18 +230,14 @@ class Decoder(nn.Module):
         """
         h = self.norm(h if change is None else h + change.features)
         spectra: Tensor = self.head(h)
+        if rolls is not None:
+            comb = self.partials(rolls).repeat_interleave(SUBFRAMES, 1)
+            long = spectra[..., : 2 * LONG_BINS] + 2 * torch.sigmoid(self.gate(h)) * comb.repeat(1, 1, 2)
+            spectra = torch.cat([long, spectra[..., 2 * LONG_BINS :]], -1)
         if change is not None:
             spectra = spectra + change.spectra
-        if rolls is None:
-            return spectra
-        comb = self.partials(rolls)
-        if change is not None:
-            comb = comb + change.partials
-        comb = comb.repeat_interleave(SUBFRAMES, 1)
-        gate = 2 * torch.sigmoid(self.gate(h))
-        return torch.cat(
-            [spectra[..., : 2 * LONG_BINS] + gate * comb.repeat(1, 1, 2), spectra[..., 2 * LONG_BINS :]], -1
-        )
+            spectra = spectra + change.share * (change.played - spectra)
+        return spectra
 
     def decode(self, latents: Tensor, rolls: Tensor | None = None) -> Tensor:
         """(B, T, 64) and rolls of the first T - lookahead frames -> (B, 4 (T - lookahead), SPECTRAL_CHANNELS)."""

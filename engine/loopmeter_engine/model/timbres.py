@@ -3,8 +3,9 @@
 Latents carry 64 values a frame, and a small decoder gives the mean of all the instruments that they may stand for: a
 kick begins somewhere in 46 ms, a reese sounds half like a plucked bass. Our scores know both. Each layer has a small
 network of its own, which hears the layer's onsets (to 12 ms) and notes through the layer's family and macro controls
-(FiLM, Perez et al. 2018); what they say together corrects the decoder's last features, and gives every note partials
-of its own instrument beside those that all notes of its pitch share.
+(FiLM, Perez et al. 2018); what they say together corrects the decoder's last features. Beside them ``players.py`` says
+what each note and hit would sound like by itself; the result lies between both, band by band, wherever was learned to
+be best.
 
 Features are read a second back and a frame ahead, never what was decoded before: there is no state, and any split of a
 stream gives equal spectra.
@@ -29,20 +30,21 @@ from loopmeter_engine.conditioning import (
     GLOBAL_CHANNELS,
     NOTE_ROWS,
     ONSET_ROWS,
-    PITCH_MIN,
     PITCHES,
     RELEASE_FRAMES,
     SLOTS,
+    VOICE_CHANNELS,
     partial_rolls,
 )
 from loopmeter_engine.model.autoencoder import (
     LONG_BINS,
-    LONG_FFT,
-    SAMPLE_RATE_HZ,
+    SHORT_BINS,
+    SHORT_COLUMNS,
     SPECTRAL_CHANNELS,
     SUBFRAMES,
     Change,
 )
+from loopmeter_engine.model.players import Players, band_shapes
 from loopmeter_engine.score import DRUMS, FAMILIES, FX_KINDS, MACROS, TONAL_LAYERS
 
 assert SLOTS == SUBFRAMES, "onsets are told in steps of spectral frames"
@@ -50,18 +52,20 @@ _TAPS = 24  # Of the filters over onsets: 4 slots ahead, 19 behind.
 _AHEAD_SLOTS = AHEAD_FRAMES * SLOTS
 ONSET_REACH = RELEASE_FRAMES * SLOTS + 1 + _AHEAD_SLOTS
 TRACES_S = (0.03, 0.12, 0.5)  # Time constants of how an onset is remembered.
-# Partials over the fundamental: harmonic ones, and those of bells and bars (``training/synth``).
-RATIOS = (*range(1, 17), 0.5, 1.19, 2.67, 5.43, 6.79, 18, 20, 24)
-COMB_BINS = 512  # 11 kHz.
+SAID_LONG, SAID_SHORT = 24, 12  # Bands in which the players are heard, and in which they are mixed in.
+_MIX_AT_FIRST = -2.0  # The players begin with an eighth of the say.
+SAID_CHANNELS = 2 * SAID_LONG + SHORT_COLUMNS * SAID_SHORT
 
 
 @dataclass(frozen=True)
 class TimbresConfig:
-    """``voice``: channels of one layer's network. ``hidden``: of the correction. ``rank``: of the head's change."""
+    """``voice``: channels of one layer's network. ``hidden``: of the correction. ``rank``: of the
+    head's change. ``player``: width of the networks of notes and hits."""
 
     voice: int = 80
     hidden: int = 704
     rank: int = 40
+    player: int = 128
     decoder_width: int = 640
 
 
@@ -104,10 +108,11 @@ class LayerVoice(nn.Module):
 
 
 class Timbres(nn.Module):
-    """Corrects the decoder's features and adds partials; where it is not trusted it changes nothing."""
+    """Corrects the decoder's features and mixes the players in; where it is not trusted it changes nothing."""
 
-    combs: Tensor
     traces: Tensor
+    said_long: Tensor
+    said_short: Tensor
 
     def __init__(self, config: TimbresConfig | None = None) -> None:
         super().__init__()
@@ -118,15 +123,18 @@ class Timbres(nn.Module):
             voices[layer] = LayerVoice(part_channels(layer), instrument_channels(layer), voice)
         self.voices = nn.ModuleDict(voices)
         self.norm = nn.LayerNorm(width)
-        self.inp = nn.Linear(width + len(LAYERS) * voice, hidden)
+        self.inp = nn.Linear(width + len(LAYERS) * voice + SAID_CHANNELS, hidden)
         self.correct = nn.Linear(hidden, width)
         self.narrow = nn.Linear(hidden, rank, bias=False)
         self.widen = nn.Linear(rank, SPECTRAL_CHANNELS)
-        self.partials = nn.Linear(voice, len(RATIOS))
-        for last in (self.correct, self.widen, self.partials):
+        self.mix = nn.Linear(hidden, SAID_CHANNELS)
+        self.players = Players(config.player)
+        for last in (self.correct, self.widen, self.mix):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
-        self.register_buffer("combs", _combs(), persistent=False)
+        nn.init.constant_(self.mix.bias, _MIX_AT_FIRST)
+        self.register_buffer("said_long", band_shapes(SAID_LONG, LONG_BINS, 4), persistent=False)
+        self.register_buffer("said_short", band_shapes(SAID_SHORT, SHORT_BINS, 4), persistent=False)
         self.register_buffer("traces", _traces(), persistent=False)
 
     def forward(self, h: Tensor, told: Tensor) -> Change:
@@ -134,14 +142,31 @@ class Timbres(nn.Module):
 
         ``told`` (B, RELEASE_FRAMES + T + AHEAD_FRAMES, TOLD_CHANNELS) as ``conditioning.told_of`` makes it.
         """
-        features, style, trust = torch.split(told, [FRAME_CHANNELS, GLOBAL_CHANNELS, 1], -1)
-        style, trust = (part[:, RELEASE_FRAMES:-AHEAD_FRAMES] for part in (style, trust))
+        parts = [FRAME_CHANNELS, GLOBAL_CHANNELS, 1, VOICE_CHANNELS]
+        features, style, trust, voices = torch.split(told, parts, -1)
+        style, trust, voices = (part[:, RELEASE_FRAMES:-AHEAD_FRAMES] for part in (style, trust, voices))
         rolls = partial_rolls(features[:, :-AHEAD_FRAMES])
-        said = self._voices(features, style, rolls)
+        played = self.players(voices, style).spectra()
+        said = [*self._voices(features, style, rolls), self._in_bands(played)]
         hidden = F.gelu(self.inp(torch.cat([self.norm(h), *said], -1)))
         fine = trust.repeat_interleave(SUBFRAMES, 1)
-        spectra = self.widen(self.narrow(hidden)) * fine
-        return Change(self.correct(hidden) * fine, spectra, self._partials(said, rolls) * trust)
+        share = self._over_bins(torch.sigmoid(self.mix(hidden)))
+        return Change(self.correct(hidden) * fine, self.widen(self.narrow(hidden)) * fine, played, share * fine)
+
+    def _in_bands(self, spectra: Tensor) -> Tensor:
+        """(B, S, SPECTRAL_CHANNELS) -> (B, S, SAID_CHANNELS), means over bands."""
+        long, short = torch.split(spectra, [2 * LONG_BINS, SHORT_COLUMNS * SHORT_BINS], -1)
+        shapes = [shape / shape.sum(1, keepdim=True) for shape in (self.said_long, self.said_short)]
+        low = long.reshape(*long.shape[:-1], 2, LONG_BINS) @ shapes[0].T
+        high = short.reshape(*short.shape[:-1], SHORT_COLUMNS, SHORT_BINS) @ shapes[1].T
+        return torch.cat([low.flatten(-2), high.flatten(-2)], -1)
+
+    def _over_bins(self, bands: Tensor) -> Tensor:
+        """(B, S, SAID_CHANNELS) -> (B, S, SPECTRAL_CHANNELS), lines from band to band."""
+        long, short = torch.split(bands, [2 * SAID_LONG, SHORT_COLUMNS * SAID_SHORT], -1)
+        low = long.reshape(*long.shape[:-1], 2, SAID_LONG) @ self.said_long.to(bands.dtype)
+        high = short.reshape(*short.shape[:-1], SHORT_COLUMNS, SAID_SHORT) @ self.said_short.to(bands.dtype)
+        return torch.cat([low.flatten(-2), high.flatten(-2)], -1)
 
     def _voices(self, features: Tensor, style: Tensor, rolls: Tensor) -> list[Tensor]:
         """What each layer's network says, (B, 4 T, voice)."""
@@ -165,17 +190,6 @@ class Timbres(nn.Module):
             said.append(self.voices[layer](torch.cat(parts, -1), instrument))
         return said
 
-    def _partials(self, said: list[Tensor], rolls: Tensor) -> Tensor:
-        """(B, T, 1025)"""
-        batch, frames, _ = rolls.shape
-        sounding = rolls.reshape(batch, frames, 2, len(TONAL_LAYERS), PITCHES).sum(2)
-        voices = torch.stack([said[LAYERS.index(layer)] for layer in TONAL_LAYERS], 2)
-        gains = self.partials(voices.reshape(batch, frames, SUBFRAMES, len(TONAL_LAYERS), -1).mean(2))
-        # Levels are logarithms: the root keeps soft notes from vanishing.
-        loud = sounding.clamp(min=0).sqrt().to(gains.dtype)
-        notes = torch.einsum("btlp,btlk->btpk", loud, gains).flatten(2)
-        return F.pad(notes @ self.combs.to(notes.dtype), (0, LONG_BINS - COMB_BINS))
-
 
 def _instruments(style: Tensor) -> list[Tensor]:
     """Style (B, T, GLOBAL_CHANNELS) -> for each layer whether it plays, its family and its macros."""
@@ -188,14 +202,6 @@ def _instruments(style: Tensor) -> list[Tensor]:
         )
         first, macros = first + len(FAMILIES[layer]), macros + len(MACROS)
     return found
-
-
-def _combs() -> Tensor:
-    """(PITCHES * ratios, 512): a partial of each note as the long window shows it, a main lobe four bins wide."""
-    fundamental = 440.0 * 2 ** ((torch.arange(PITCHES) + PITCH_MIN - 69) / 12)
-    place = fundamental[:, None] * torch.tensor(RATIOS) * LONG_FFT / SAMPLE_RATE_HZ
-    distance = (place[..., None] - torch.arange(COMB_BINS)).abs()
-    return (1 - distance / 2).clamp(min=0).reshape(PITCHES * len(RATIOS), COMB_BINS)
 
 
 def _traces() -> Tensor:

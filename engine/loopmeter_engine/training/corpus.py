@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from loopmeter import LAYERS
-from loopmeter_engine.conditioning import Events, events_of, frame_features, global_features, restrict
+from loopmeter_engine.conditioning import Events, events_of, frame_features, frame_voices, global_features, restrict
 from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from loopmeter_engine.planner.variety import training_score
 from loopmeter_engine.text.captions import caption
@@ -101,6 +101,7 @@ class Batch:
     text: Tensor | None  # (B, 384)
     heard: Tensor | None = None  # (B, 2, samples): other layers of the same clips, silence where there are none
     is_heard: Tensor | None = None  # (B,) bool
+    voices: Tensor | None = None  # (B, T + 2 margin, VOICE_CHANNELS), where asked for
 
 
 class Corpus:
@@ -161,12 +162,21 @@ class Corpus:
                 )
 
     def batch(
-        self, size: int, frames: int, *, margin: int = 0, score_margin: int | None = None, heard_share: float = 0.0
+        self,
+        size: int,
+        frames: int,
+        *,
+        margin: int = 0,
+        score_margin: int | None = None,
+        heard_share: float = 0.0,
+        alone_share: float = 0.0,
+        voices: bool = False,
     ) -> Batch:
         """``size`` random crops of ``frames + 2 margin`` latent frames, anywhere in a loop, in any choice of layers.
 
         With ``score_margin`` also the conditions of the inner ``frames``, ``score_margin`` more on both sides. In
-        ``heard_share`` of those crops that leave layers out, these come as ``heard``.
+        ``heard_share`` of those crops that leave layers out, these come as ``heard``. ``alone_share`` of the crops have
+        one layer. With ``voices`` also who sounds in each spectral frame.
         """
         picked = [self.clips[int(self.rng.integers(len(self.clips)))] for _ in range(size)]
         samples = (frames + 2 * margin) * FRAME_SAMPLES
@@ -176,7 +186,9 @@ class Corpus:
             frames_in_loop = clip.stems.shape[-1]
             start = int(self.rng.integers(frames_in_loop))
             present = keep = clip.layers
-            if len(present) > 1 and LAYERS.index("drums") in present and self.rng.random() < DRUMS_ALONE:
+            if len(present) > 1 and alone_share and self.rng.random() < alone_share:
+                keep = [int(self.rng.choice(present))]
+            elif len(present) > 1 and LAYERS.index("drums") in present and self.rng.random() < DRUMS_ALONE:
                 keep = [LAYERS.index("drums")]
             elif len(present) > 1 and self.rng.random() < 0.45:
                 count = int(self.rng.integers(1, len(present)))
@@ -213,7 +225,8 @@ class Corpus:
         features = frame_features(events, begin, frames + 2 * score_margin)
         text = torch.stack([clip.text[int(self.rng.integers(len(clip.text)))] for clip in picked])
         along = torch.stack(heard) / 32768
-        return Batch(stereo, features, style.float(), text, along, along.abs().amax((1, 2)) > 0)
+        sounding = frame_voices(events, begin, frames + 2 * score_margin) if voices else None
+        return Batch(stereo, features, style.float(), text, along, along.abs().amax((1, 2)) > 0, sounding)
 
 
 def main() -> None:

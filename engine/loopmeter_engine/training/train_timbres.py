@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,6 +42,17 @@ WARM_UP_FRAMES = 13  # The decoder hears nothing before a crop; its first frames
 MADE_SHARE = 0.5  # Of batches whose latents the student makes.
 DROP_STYLE = 0.1  # A reference tells the timbre itself: the score then tells only who plays when.
 BANDS_SHARE = 1.0
+PLAYED_WEIGHT = 0.5  # What the players say by themselves should be right, too: so it is where latents are wrong.
+ALONE_SHARE = 0.35  # Of crops have one layer.
+
+
+class Decoded(NamedTuple):
+    """Spectra (B, S, SPECTRAL_CHANNELS): told and not told of the players, the players' own, and those wanted."""
+
+    told: Tensor
+    plain: Tensor
+    played: Tensor
+    wanted: Tensor
 
 
 def made_latents(student: Transformer, batch: Batch, data: Tensor) -> Tensor:
@@ -61,6 +73,10 @@ def made_latents(student: Transformer, batch: Batch, data: Tensor) -> Tensor:
     return drawn(drawn(past) if torch.rand(()) < 0.5 else past)
 
 
+def next_batch(corpus: Corpus, size: int) -> Batch:
+    return corpus.batch(size, FRAMES, margin=MARGIN, score_margin=RELEASE_FRAMES, alone_share=ALONE_SHARE, voices=True)
+
+
 class Training:
     """What learns, and one step of it."""
 
@@ -78,26 +94,29 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         made = bool(torch.rand(()) < MADE_SHARE)
-        out, plain, wanted = self.decoded(batch, made=made)
+        found = self.decoded(batch, made=made)
+        out, wanted = found.told, found.wanted
         error = out - wanted
         loss = ((error.abs() + 2 * error.square()) * self._weights).mean()
+        by_players = ((found.played - wanted).abs() * self._weights).mean()
         leaf = out.detach().requires_grad_()
         bands = self.bands(leaf, wanted)
         (of_plain,) = torch.autograd.grad(loss, out, retain_graph=True)
         self.optimiser.zero_grad()
-        out.backward(of_plain + of_plain.norm() * share_of(bands, leaf, BANDS_SHARE))  # type: ignore[no-untyped-call]  # torch ships no types for it.
+        told = of_plain + of_plain.norm() * share_of(bands, leaf, BANDS_SHARE)
+        torch.autograd.backward([out, PLAYED_WEIGHT * by_players], [told, torch.ones(())])
         torch.nn.utils.clip_grad_norm_(self.timbres.parameters(), 1.0)
         self.optimiser.step()
         self.average.update(self.timbres)
         kind = "made" if made else "heard"
         # What is left of the error that the decoder has without being told.
-        before = ((plain - wanted).abs() * self._weights).mean()
+        before = ((found.plain - wanted).abs() * self._weights).mean()
         left = (error.detach().abs() * self._weights).mean()
-        return {kind: left, f"{kind}_before": before, "bands": bands.detach()}
+        return {kind: left, f"{kind}_before": before, "played": by_players.detach(), "bands": bands.detach()}
 
-    def decoded(self, batch: Batch, *, made: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Spectra told and not told of the players, and those wanted, of the frames that are judged."""
-        assert batch.features is not None and batch.style is not None
+    def decoded(self, batch: Batch, *, made: bool) -> Decoded:
+        """Of the frames that are judged."""
+        assert batch.features is not None and batch.style is not None and batch.voices is not None
         autoencoder, device = self.autoencoder, batch.pcm.device
         decoder, lookahead = autoencoder.decoder, autoencoder.config.lookahead
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
@@ -112,15 +131,16 @@ class Training:
             first, last = WARM_UP_FRAMES, latents.shape[1] - lookahead
             h = h[:, SUBFRAMES * first : SUBFRAMES * last]
             features = batch.features[:, first : RELEASE_FRAMES + last + AHEAD_FRAMES]
+            voices = batch.voices[:, first : RELEASE_FRAMES + last + AHEAD_FRAMES]
             rolls = partial_rolls(features[:, :-AHEAD_FRAMES])
             begin = SUBFRAMES * (MARGIN + first)
             wanted = spectra[:, begin : begin + SUBFRAMES * (last - first)]
             plain = decoder.spectra(h, rolls).float()
         style = batch.style * (torch.rand(len(h), 1, device=device) >= DROP_STYLE)
         with torch.autocast(device.type, torch.bfloat16):
-            change = self.timbres(h, told_of(features, style))
+            change = self.timbres(h, told_of(features, voices, style))
             out = decoder.spectra(h, rolls, change)
-        return out.float(), plain, wanted
+        return Decoded(out.float(), plain, change.played.float(), wanted)
 
     def export(self, path: Path) -> None:
         """Write the averaged weights."""
@@ -152,7 +172,7 @@ def main() -> None:
     step, spent_s = load_checkpoint(path, training.parts, corpus.rng, device) if path.exists() else (0, 0.0)
     budget, log, saved = Budget(args.minutes, spent_s), Log(args.log_every), spent_s
     while not budget.over:
-        batch = corpus.batch(args.batch, FRAMES, margin=MARGIN, score_margin=RELEASE_FRAMES)
+        batch = next_batch(corpus, args.batch)
         log.add(step, budget, **training.step(batch, learning_rate(args.rate, step, budget.fraction, 50)))
         step += 1
         if step % 50 == 0:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from loopmeter_engine.conditioning import FRAME_CHANNELS, GLOBAL_CHANNELS, RELEASE_FRAMES
+from loopmeter_engine.conditioning import FRAME_CHANNELS, GLOBAL_CHANNELS, RELEASE_FRAMES, VOICE_CHANNELS
 from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, Autoencoder, AutoencoderConfig
 from loopmeter_engine.model.timbres import Timbres, TimbresConfig
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
@@ -25,7 +25,9 @@ def training_of() -> Training:
     config = AutoencoderConfig(encoder_width=32, encoder_width_low=32, decoder_width_low=32, decoder_width=48)
     autoencoder = Autoencoder(config).requires_grad_(False)
     student = Transformer(TransformerConfig(width=64, heads=4, layers=2, hidden=64, condition=32)).requires_grad_(False)
-    return Training(autoencoder, student, Timbres(TimbresConfig(voice=8, hidden=32, rank=4, decoder_width=48)), 3e-3)
+    return Training(
+        autoencoder, student, Timbres(TimbresConfig(voice=8, hidden=32, rank=4, player=8, decoder_width=48)), 3e-3
+    )
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,8 @@ def batch() -> Batch:
     torch.manual_seed(2)
     samples = torch.randn(2, 2, (FRAMES + 2 * MARGIN) * FRAME_SAMPLES) * 0.1
     features = (torch.rand(2, FRAMES + 2 * RELEASE_FRAMES, FRAME_CHANNELS) < 0.05).float()
-    return Batch(samples, features, torch.rand(2, GLOBAL_CHANNELS), torch.randn(2, 384))
+    voices = torch.rand(2, features.shape[1], VOICE_CHANNELS)
+    return Batch(samples, features, torch.rand(2, GLOBAL_CHANNELS), torch.randn(2, 384), voices=voices)
 
 
 def test_told_comes_nearer_than_untold_and_nothing_else_is_trained(batch: Batch) -> None:

@@ -1,0 +1,227 @@
+"""Spectra straight from the score: every note as partials and bands of noise, every hit as bands, powers added up.
+
+One small network for all notes says, of a note of this pitch on this instrument so long after its onset, how loud its
+partials are and the noise about them (harmonic plus noise, after Serra & Smith 1990 and Engel et al. 2020, but in
+spectra: phases are found later). Another one does the same for hits. Powers of voices add, as the sounds do, so what
+was learned of one voice holds in every mix.
+
+A fixed number of voices is heard in each spectral frame, so that the work is the same whatever is played.
+
+Reading order: ``Voices``, ``Players``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from loopmeter import LAYERS, Layer
+from loopmeter_engine.conditioning import (
+    HIT_FIELDS,
+    HIT_VOICES,
+    NOTE_FIELDS,
+    NOTE_VOICES,
+    PITCH_MIN,
+    PITCHES,
+    SLOTS,
+)
+from loopmeter_engine.model.autoencoder import (
+    LONG_BINS,
+    LONG_FFT,
+    SAMPLE_RATE_HZ,
+    SHORT_BINS,
+    SHORT_COLUMNS,
+    SUBFRAMES,
+    compress,
+)
+from loopmeter_engine.score import DRUMS, FAMILIES, MACROS, TONAL_LAYERS
+
+# Partials over the fundamental: harmonic ones, and those of bells and bars (``training/synth``).
+RATIOS = (*range(1, 33), 0.5, 1.19, 2.67, 5.43, 6.79)
+LONG_BANDS, SHORT_BANDS = 112, 28
+_EXACT_LONG, _EXACT_SHORT = 48, 6  # Bands of one bin each; those above grow with frequency.
+_LOBE = 2  # Bins on each side that a sinus reaches in the long window.
+_SINCE_S, _OVER_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), (0.03, 0.1, 0.3, 1.0)  # Time constants of what may decay.
+_WINDOW_S = LONG_FFT / SAMPLE_RATE_HZ / 2
+_LEVEL, _QUIET = 4.0, -2.0  # Outputs to logarithms of magnitudes: how steep, and where they begin.
+_AT_FIRST = -0.7  # Nearly silent.
+_FAMILIES_MAX = max(len(families) for families in FAMILIES.values())
+_INSTRUMENT = len(TONAL_LAYERS) * _FAMILIES_MAX + len(MACROS)
+_PITCH_PLACES = 9
+NOTE_CHANNELS = _PITCH_PLACES + len(_SINCE_S) + len(_OVER_S) + 5
+HIT_CHANNELS = len(DRUMS) + len(_SINCE_S) + 3
+KIT_CHANNELS = len(FAMILIES["drums"]) + len(MACROS)
+INSTRUMENT_CHANNELS = _INSTRUMENT
+NOTE_OUT = len(RATIOS) + LONG_BANDS + SHORT_COLUMNS * SHORT_BANDS + 1
+HIT_OUT = LONG_BANDS + SHORT_COLUMNS * SHORT_BANDS + 1
+
+
+@dataclass(frozen=True)
+class Played:
+    """Powers of all voices. ``long`` (B, S, 2, 1025) of mid and side, ``short`` (B, S, 4, 257) of mid."""
+
+    long: Tensor
+    short: Tensor
+
+    def spectra(self) -> Tensor:
+        """(B, S, SPECTRAL_CHANNELS), as the decoder gives them."""
+        tiny = 1e-10
+        return compress((self.long + tiny).sqrt().flatten(2), (self.short + tiny).sqrt().flatten(2))
+
+
+class Voices(nn.Module):
+    """(F, V, part) of voices, heard through what ``as_played`` gives -> (F, V, out)."""
+
+    def __init__(self, part: int, instrument: int, width: int, out: int) -> None:
+        super().__init__()
+        self.inp, self.middle, self.last = nn.Linear(part, width), nn.Linear(width, width), nn.Linear(width, out)
+        self.instrument = nn.Linear(instrument, 4 * width)
+        nn.init.constant_(self.last.bias, _AT_FIRST)
+
+    def as_played(self, instrument: Tensor) -> Tensor:
+        """(..., instrument) -> (..., 4 width): scales and shifts."""
+        found: Tensor = self.instrument(instrument)
+        return found
+
+    def forward(self, part: Tensor, played: Tensor) -> Tensor:
+        scale, shift, scale_2, shift_2 = played.chunk(4, -1)
+        h = F.gelu(self.inp(part) * (1 + scale) + shift)
+        out: Tensor = self.last(F.gelu(self.middle(h) * (1 + scale_2) + shift_2))
+        return out
+
+
+class Players(nn.Module):
+    """Voices and instruments in, powers out."""
+
+    long_bands: Tensor
+    short_bands: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.notes = Voices(NOTE_CHANNELS, INSTRUMENT_CHANNELS, width, NOTE_OUT)
+        self.hits = Voices(HIT_CHANNELS, KIT_CHANNELS, width, HIT_OUT)
+        self.register_buffer("long_bands", band_shapes(LONG_BANDS, LONG_BINS, _EXACT_LONG), persistent=False)
+        self.register_buffer("short_bands", band_shapes(SHORT_BANDS, SHORT_BINS, _EXACT_SHORT), persistent=False)
+
+    def forward(self, voices: Tensor, style: Tensor) -> Played:
+        """``voices`` (B, T, VOICE_CHANNELS) and ``style`` (B, T, GLOBAL_CHANNELS) of latent frames, T' = 4 T out."""
+        batch, frames, _ = voices.shape
+        split = NOTE_VOICES * NOTE_FIELDS
+        each = voices.reshape(batch * frames * SLOTS, -1)
+        notes = each[:, :split].reshape(-1, NOTE_VOICES, NOTE_FIELDS)
+        hits = each[:, split:].reshape(-1, HIT_VOICES, HIT_FIELDS)
+        style = style.reshape(batch * frames, -1)
+        partials, bands, short = self._notes(notes, style)
+        bands_of_hits, short_of_hits = self._hits(hits, style)
+        with torch.autocast(voices.device.type, enabled=False):  # Powers span more than half precision holds.
+            long = partials + (bands + bands_of_hits) @ self.long_bands
+            whole = (short + short_of_hits) @ self.short_bands
+        shape = (batch, frames * SUBFRAMES)
+        return Played(long.reshape(*shape, 2, LONG_BINS), whole.reshape(*shape, SHORT_COLUMNS, SHORT_BINS))
+
+    def _notes(self, notes: Tensor, style: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Powers of partials (F, 2, 1025), of bands (F, 2, 112) and in short windows (F, 4, 28)."""
+        row, since, over, velocity = notes.unbind(-1)
+        layer, pitch = (row / PITCHES).floor().long().clamp(0, len(TONAL_LAYERS) - 1), row % PITCHES
+        instruments = self.notes.as_played(_instruments_of_layers(style)).repeat_interleave(SLOTS, 0)
+        played = instruments.gather(1, layer[..., None].expand(-1, -1, instruments.shape[-1]))
+        long_ago = (since.clamp(min=0) * 10).log1p()
+        part = torch.cat(
+            [_places(pitch), _times(since, _SINCE_S), _times(over, _OVER_S), _touch(velocity), long_ago[..., None]], -1
+        )
+        out = self.notes(part, played).float()
+        sounds = (velocity > 0).float()[..., None]
+        power = torch.exp(2 * (_LEVEL * out[..., :-1] + _QUIET).clamp(max=8)) * sounds
+        aside = torch.exp(2 * (_LEVEL * out[..., -1:] + _QUIET).clamp(max=3))
+        partials, bands, short = torch.split(power, [len(RATIOS), LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)
+        placed = self._placed(partials, aside, pitch, velocity > 0)
+        both = torch.stack([bands.sum(1), (bands * aside).sum(1)], 1)
+        return placed, both, short.sum(1).reshape(-1, SHORT_COLUMNS, SHORT_BANDS)
+
+    @staticmethod
+    def _placed(partials: Tensor, aside: Tensor, pitch: Tensor, sounds: Tensor) -> Tensor:
+        """Each partial as the long window shows a sinus: the main lobe of a Hann window, five bins."""
+        frames = len(partials)
+        frame, voice = sounds.nonzero(as_tuple=True)
+        hz = 440.0 * 2 ** ((pitch[frame, voice] + PITCH_MIN - 69) / 12)
+        place = hz[:, None] * torch.tensor(RATIOS, device=hz.device) * LONG_FFT / SAMPLE_RATE_HZ
+        bins = place.round()[..., None] + torch.arange(-_LOBE, _LOBE + 1, device=hz.device)
+        away = bins - place[..., None]
+        # The lobe is sinc(d) / (1 - d^2), which is sinc(d - 1) / 2 + sinc(d) + sinc(d + 1) / 2 for a Hann window.
+        lobe = torch.sinc(away) + (torch.sinc(away - 1) + torch.sinc(away + 1)) / 2
+        inside = (bins >= 0) & (bins < LONG_BINS)
+        mid = partials[frame, voice][..., None] * lobe.square() * inside
+        at = (frame[:, None, None] * 2 * LONG_BINS + bins.clamp(0, LONG_BINS - 1).long()).flatten()
+        found = torch.zeros(frames * 2 * LONG_BINS, device=hz.device)
+        found = found.index_add(0, at, mid.flatten())
+        found = found.index_add(0, at + LONG_BINS, (mid * aside[frame, voice][..., None]).flatten())
+        return found.reshape(frames, 2, LONG_BINS)
+
+    def _hits(self, hits: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+        """Powers of bands (F, 2, 112), and in short windows (F, 4, 28)."""
+        since, velocity = hits.unbind(-1)
+        drum = torch.eye(len(DRUMS), device=hits.device).repeat_interleave(HIT_VOICES // len(DRUMS), 0)
+        part = torch.cat([drum.expand(len(hits), -1, -1), _times(since, _SINCE_S), _touch(velocity)], -1)
+        kit = self.hits.as_played(_instrument(style, "drums")).repeat_interleave(SLOTS, 0)[:, None]
+        out = self.hits(part, kit).float()
+        power = torch.exp(2 * (_LEVEL * out[..., :-1] + _QUIET).clamp(max=8)) * (velocity > 0).float()[..., None]
+        aside = torch.exp(2 * (_LEVEL * out[..., -1:] + _QUIET).clamp(max=3))
+        bands, short = torch.split(power, [LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)
+        both = torch.stack([bands.sum(1), (bands * aside).sum(1)], 1)
+        return both, short.sum(1).reshape(-1, SHORT_COLUMNS, SHORT_BANDS)
+
+
+def _times(since: Tensor, decays_s: tuple[float, ...]) -> Tensor:
+    """(..., decays + 1): how much of the window lies behind a moment, and what has decayed since it."""
+    begun = ((since + _WINDOW_S) / (2 * _WINDOW_S)).clamp(0, 1)
+    gone = since.clamp(min=0)[..., None] / torch.tensor(decays_s, device=since.device)
+    return torch.cat([begun[..., None], torch.exp(-gone) * (since >= 0)[..., None]], -1)
+
+
+def _touch(velocity: Tensor) -> Tensor:
+    """(..., 2)"""
+    return torch.stack([velocity, (velocity + 1e-3).log()], -1)
+
+
+def _places(pitch: Tensor) -> Tensor:
+    """(..., 9): how near a pitch is to each of nine, ten semitones apart."""
+    centres = torch.linspace(0, PITCHES, _PITCH_PLACES, device=pitch.device)
+    return torch.exp(-0.5 * ((pitch[..., None] - centres) / 10).square())
+
+
+def _instrument(style: Tensor, layer: Layer) -> Tensor:
+    """Style (F, GLOBAL_CHANNELS) -> (F, families + macros) of a layer."""
+    index = LAYERS.index(layer)
+    sizes = [len(FAMILIES[each]) for each in LAYERS]
+    family = len(LAYERS) + sum(sizes[:index])
+    macros = len(LAYERS) + sum(sizes) + index * len(MACROS)
+    return torch.cat([style[:, family : family + sizes[index]], style[:, macros : macros + len(MACROS)]], -1)
+
+
+def _instruments_of_layers(style: Tensor) -> Tensor:
+    """(F, tonal layers, INSTRUMENT_CHANNELS): each layer's families in a place of their own, and its macros."""
+    found = []
+    for place, layer in enumerate(TONAL_LAYERS):
+        own = _instrument(style, layer)
+        families = own[:, : -len(MACROS)]
+        before = place * _FAMILIES_MAX
+        after = (len(TONAL_LAYERS) - place) * _FAMILIES_MAX - families.shape[1]
+        found.append(torch.cat([F.pad(families, (before, after)), own[:, -len(MACROS) :]], -1))
+    return torch.stack(found, 1)
+
+
+def band_shapes(bands: int, bins: int, exact: int) -> Tensor:
+    """(bands, bins): triangles that sum to 1 in every bin; the first ``exact`` are one bin wide, the others widen."""
+    wide = torch.linspace(math.log(exact - 1), math.log(bins - 1), bands - exact + 1, dtype=torch.float64).exp()[1:]
+    centres = torch.cat([torch.arange(exact, dtype=torch.float64), wide])
+    places = torch.arange(bins, dtype=torch.float64)
+    right = torch.searchsorted(centres, places).clamp(1, bands - 1)
+    share = ((places - centres[right - 1]) / (centres[right] - centres[right - 1])).clamp(0, 1)
+    shapes = torch.zeros(bands, bins, dtype=torch.float64)
+    shapes[right - 1, torch.arange(bins)] += 1 - share
+    shapes[right, torch.arange(bins)] += share
+    return shapes.float()
