@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _SIZE_MIN = 50_000
+_MANY_ROWS = "players"  # Small layers, but each of thousands of voices goes through them.
 _KEPT = ("modulation", "style", "text", "time")
 _TO_HALF = "up"  # Layers of this name are followed by what is bound by memory, and then by another large layer.
 
@@ -46,5 +47,6 @@ def halve(model: nn.Module) -> None:
     for name, module in list(model.named_modules()):
         for child_name, child in list(module.named_children()):
             path = f"{name}.{child_name}".split(".")
-            if isinstance(child, nn.Linear) and child.weight.numel() >= _SIZE_MIN and not set(path) & set(_KEPT):
+            large = isinstance(child, nn.Linear) and (child.weight.numel() >= _SIZE_MIN or _MANY_ROWS in path)
+            if large and not set(path) & set(_KEPT):
                 setattr(module, child_name, HalfLinear(child, to_half=child_name == _TO_HALF))

@@ -17,10 +17,11 @@ from typing import get_args
 
 import loopmeter_engine
 from loopmeter import LAYERS, Layer
+from loopmeter_engine.weights_io import WEIGHTS, weight_files
 
 _PACKAGE = Path(loopmeter_engine.__file__).parent
 _SIZE_MAX_BYTES = 60_000_000
-_LEFT_OUT = {"autoencoder.safetensors", "transformer.safetensors"}  # Training makes them.
+_LEFT_OUT = {path.name for path in weight_files(WEIGHTS)}  # Training makes them.
 
 
 def pack(out: Path, bundle: Path | None) -> int:

@@ -2,9 +2,10 @@
 
     python -m loopmeter_engine.training.train_timbres CORPUS OUT --minutes 60
 
-Half of the batches are latents of the sound itself, the others what the student makes of the score: there the decoder
-must learn from the score what the latents have lost. Distance is that of the autoencoder's training, with energies in
-bands.
+At first the players alone learn, mostly from single layers and in many short crops: they need neither latents nor
+decoder. Then all learn together. Half of the batches are then latents of the sound itself, the others what the
+student makes of the score: there the decoder must learn from the score what the latents have lost. Distance is that of
+the autoencoder's training, with energies in bands.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ DROP_STYLE = 0.1  # A reference tells the timbre itself: the score then tells on
 BANDS_SHARE = 1.0
 PLAYED_WEIGHT = 0.5  # What the players say by themselves should be right, too: so it is where latents are wrong.
 ALONE_SHARE = 0.35  # Of crops have one layer.
+PLAYERS_FIRST = 0.3  # Of the budget, in which the players learn alone, at twice the rate.
+_SHORT_FRAMES, _SHORT_CROPS, _SHORT_ALONE = 16, 3, 0.6  # Their crops: so long, so many for each of the others, alone.
 
 
 class Decoded(NamedTuple):
@@ -73,6 +76,13 @@ def made_latents(student: Transformer, batch: Batch, data: Tensor) -> Tensor:
     return drawn(drawn(past) if torch.rand(()) < 0.5 else past)
 
 
+def short_batch(corpus: Corpus, size: int) -> Batch:
+    """For the players alone."""
+    return corpus.batch(
+        _SHORT_CROPS * size, _SHORT_FRAMES, margin=1, score_margin=1, alone_share=_SHORT_ALONE, voices=True
+    )
+
+
 def next_batch(corpus: Corpus, size: int) -> Batch:
     return corpus.batch(size, FRAMES, margin=MARGIN, score_margin=RELEASE_FRAMES, alone_share=ALONE_SHARE, voices=True)
 
@@ -89,30 +99,50 @@ class Training:
         self.bands = BandDistance().to(device)
         self._weights = loss_weights(device)
 
+    def step_alone(self, batch: Batch, rate: float) -> dict[str, Tensor]:
+        """The players learn from a ``short_batch``; losses to be logged."""
+        assert batch.style is not None and batch.voices is not None
+        with torch.no_grad():
+            wanted = self.autoencoder.encoder.spectra(batch.pcm)[:, SUBFRAMES:-SUBFRAMES]
+        style = self._some(batch.style)[:, None].expand(-1, _SHORT_FRAMES, -1)
+        with torch.autocast(wanted.device.type, torch.bfloat16):
+            played = self.timbres.players(batch.voices[:, 1:-1], style).spectra()
+        loss, bands = self._descend(played, wanted, rate)
+        return {"alone": loss, "alone_bands": bands}
+
     def step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
-        """Learn from one batch; losses to be logged."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        """Learn from a ``next_batch``; losses to be logged."""
         made = bool(torch.rand(()) < MADE_SHARE)
         found = self.decoded(batch, made=made)
-        out, wanted = found.told, found.wanted
+        by_players = ((found.played - found.wanted).abs() * self._weights).mean()
+        left, bands = self._descend(found.told, found.wanted, rate, PLAYED_WEIGHT * by_players)
+        kind = "made" if made else "heard"
+        # What the decoder errs without being told.
+        before = ((found.plain - found.wanted).abs() * self._weights).mean()
+        return {kind: left, f"{kind}_before": before, "played": by_players.detach(), "bands": bands}
+
+    def _descend(self, out: Tensor, wanted: Tensor, rate: float, more: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """A step down the distance of spectra, with energies in bands, and ``more``; gives distance and bands."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
         error = out - wanted
         loss = ((error.abs() + 2 * error.square()) * self._weights).mean()
-        by_players = ((found.played - wanted).abs() * self._weights).mean()
         leaf = out.detach().requires_grad_()
         bands = self.bands(leaf, wanted)
         (of_plain,) = torch.autograd.grad(loss, out, retain_graph=True)
         self.optimiser.zero_grad()
-        told = of_plain + of_plain.norm() * share_of(bands, leaf, BANDS_SHARE)
-        torch.autograd.backward([out, PLAYED_WEIGHT * by_players], [told, torch.ones(())])
+        gradient = of_plain + of_plain.norm() * share_of(bands, leaf, BANDS_SHARE)
+        out.backward(gradient, retain_graph=more is not None)  # type: ignore[no-untyped-call]  # torch ships no types for it.
+        if more is not None:
+            more.backward()  # type: ignore[no-untyped-call]  # The same.
         torch.nn.utils.clip_grad_norm_(self.timbres.parameters(), 1.0)
         self.optimiser.step()
         self.average.update(self.timbres)
-        kind = "made" if made else "heard"
-        # What is left of the error that the decoder has without being told.
-        before = ((found.plain - wanted).abs() * self._weights).mean()
-        left = (error.detach().abs() * self._weights).mean()
-        return {kind: left, f"{kind}_before": before, "played": by_players.detach(), "bands": bands.detach()}
+        return (error.detach().abs() * self._weights).mean(), bands.detach()
+
+    def _some(self, style: Tensor) -> Tensor:
+        """Styles, some of them not told."""
+        return style * (torch.rand(len(style), 1, device=style.device) >= DROP_STYLE)
 
     def decoded(self, batch: Batch, *, made: bool) -> Decoded:
         """Of the frames that are judged."""
@@ -136,7 +166,7 @@ class Training:
             begin = SUBFRAMES * (MARGIN + first)
             wanted = spectra[:, begin : begin + SUBFRAMES * (last - first)]
             plain = decoder.spectra(h, rolls).float()
-        style = batch.style * (torch.rand(len(h), 1, device=device) >= DROP_STYLE)
+        style = self._some(batch.style)
         with torch.autocast(device.type, torch.bfloat16):
             change = self.timbres(h, told_of(features, voices, style))
             out = decoder.spectra(h, rolls, change)
@@ -172,8 +202,12 @@ def main() -> None:
     step, spent_s = load_checkpoint(path, training.parts, corpus.rng, device) if path.exists() else (0, 0.0)
     budget, log, saved = Budget(args.minutes, spent_s), Log(args.log_every), spent_s
     while not budget.over:
-        batch = next_batch(corpus, args.batch)
-        log.add(step, budget, **training.step(batch, learning_rate(args.rate, step, budget.fraction, 50)))
+        rate = learning_rate(args.rate, step, budget.fraction, 50)
+        if budget.fraction < PLAYERS_FIRST:
+            losses = training.step_alone(short_batch(corpus, args.batch), 2 * rate)
+        else:
+            losses = training.step(next_batch(corpus, args.batch), rate)
+        log.add(step, budget, **losses)
         step += 1
         if step % 50 == 0:
             corpus.refresh(at_most=16)

@@ -12,10 +12,10 @@ from loopmeter_engine.conditioning import FRAME_CHANNELS, GLOBAL_CHANNELS, RELEA
 from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, Autoencoder, AutoencoderConfig
 from loopmeter_engine.model.timbres import Timbres, TimbresConfig
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
-from loopmeter_engine.training.corpus import Batch
+from loopmeter_engine.training.corpus import Batch, Corpus, render_worker
 from loopmeter_engine.training.run import Budget, load_checkpoint, save_checkpoint
 from loopmeter_engine.training.train_autoencoder import MARGIN
-from loopmeter_engine.training.train_timbres import FRAMES, Training
+from loopmeter_engine.training.train_timbres import FRAMES, Training, short_batch
 
 CPU = torch.device("cpu")
 
@@ -28,6 +28,13 @@ def training_of() -> Training:
     return Training(
         autoencoder, student, Timbres(TimbresConfig(voice=8, hidden=32, rank=4, player=8, decoder_width=48)), 3e-3
     )
+
+
+@pytest.fixture(scope="module")
+def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    render_worker(folder, 1000, 1, float("inf"), 1)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +54,18 @@ def test_told_comes_nearer_than_untold_and_nothing_else_is_trained(batch: Batch)
         ratios = [float(losses[kind] / losses[f"{kind}_before"]) for losses in found if kind in losses]
         assert ratios[-1] < 0.9, f"{kind}: {ratios}"
     assert all(torch.equal(value, kept[name]) for name, value in training.autoencoder.state_dict().items())
+
+
+def test_the_players_learn_alone_first(corpus_folder: Path) -> None:
+    """From rendered loops: what they say comes nearer to the sound, and no other network moves."""
+    training, corpus = training_of(), Corpus(corpus_folder, CPU, seed=1)
+    corpus.refresh()
+    before = {name: value.clone() for name, value in training.timbres.state_dict().items()}
+    batch = short_batch(corpus, 1)
+    found = [float(training.step_alone(batch, 2e-2)["alone"]) for _ in range(25)]
+    assert found[-1] < 0.8 * found[0]
+    moved = {name for name, value in training.timbres.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved and all(name.startswith("players.") for name in moved)
 
 
 def test_stopped_and_resumed_equals_unbroken(batch: Batch, tmp_path: Path) -> None:
