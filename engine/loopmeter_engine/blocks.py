@@ -5,7 +5,6 @@ Reading order: ``StreamState``, ``Player`` (score and style to latents), ``Sound
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import safetensors.torch
@@ -122,7 +121,7 @@ class Player:
         self.network, self.score, self.sampling = network, score, sampling
         self.seed, self.start_s = seed, start_s
         self.device = transformer.inp.weight.device
-        self._conditions = functools.lru_cache(1)(self._make_conditions)  # Wanted by denoise, then by absorb.
+        self._last: tuple[int, Tensor] | None = None  # Conditions: wanted by denoise, then by absorb.
         self.events: Events = events_of([score], self.device)
         begin = knowledge.begin if knowledge is not None else 0.0
         self.times = [begin + (1 - begin) * time for time in schedule(sampling.steps)]
@@ -199,6 +198,13 @@ class Player:
     def _begin(self, first: int) -> Tensor:
         """When a latent frame begins in the score's own time, (1,) seconds."""
         return torch.tensor([self.start_s + first * FRAME_S], dtype=torch.float64, device=self.device)
+
+    def _conditions(self, number: int) -> Tensor:
+        # Not an lru_cache: it would hold the method, and so this player and its tensors, until a sweep for garbage.
+        last = self._last  # Streams of one request share a player.
+        if last is None or last[0] != number:
+            last = self._last = (number, self._make_conditions(number))
+        return last[1]
 
     def _make_conditions(self, number: int) -> Tensor:
         ahead = self.transformer.config.ahead

@@ -119,8 +119,10 @@ class LiveRenderer:
     ) -> None:
         self.request, self.sampling, self.channels = request, sampling, channels
         self.sounder = Sounder(autoencoder, channels, request.seed)
-        self._network, self._compose = network, compose
-        self._player = functools.lru_cache(_PLAYERS_MAX)(self._prepare)
+        # Not a method, which would hold this renderer with all its players until a sweep for garbage.
+        self._player = functools.lru_cache(_PLAYERS_MAX)(
+            functools.partial(_prepare, network, compose, sampling, request.seed)
+        )
 
     @torch.inference_mode()
     def chunk(self, index: int, changes: Sequence[LiveChange], state: LiveState | None) -> LiveSound:
@@ -167,11 +169,6 @@ class LiveRenderer:
     def _pieces(number: int, played: Sequence[Span]) -> list[Piece]:
         return pieces_within(played, number * BLOCK_SAMPLES, (number + 1) * BLOCK_SAMPLES)
 
-    def _prepare(self, piece: Piece) -> Player:
-        score, text = self._compose(piece.request, piece.number)
-        start_s = -piece.start / SAMPLE_RATE_HZ
-        return Player(self._network, score, text, self.sampling, self.request.seed, start_s)
-
     def _block(self, number: int, played: Sequence[Span], state: StreamState) -> tuple[Tensor, StreamState]:
         pieces = self._pieces(number, played)
         latents = self._player(pieces[0]).denoise(number, state.memory)
@@ -203,6 +200,11 @@ class LiveRenderer:
             end = pieces[place + 1].start - HITS_APART if place + 1 < len(pieces) else last
             found.append(self._player(piece).hits(max(first, piece.start), end))
         return torch.cat(found) + LEAD_SAMPLES
+
+
+def _prepare(network: PassBatcher, compose: Compose, sampling: Sampling, seed: int, piece: Piece) -> Player:
+    score, text = compose(piece.request, piece.number)
+    return Player(network, score, text, sampling, seed, -piece.start / SAMPLE_RATE_HZ)
 
 
 def _faded(old: Tensor, new: Tensor) -> Tensor:

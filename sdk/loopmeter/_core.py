@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypedDict, TypeVar
@@ -288,14 +289,13 @@ def _found(message: str, value: object) -> str:
 def _expected(message: str) -> str:
     """Pydantic's sentence without its subject, or our own validator's without what it found."""
     text = message.removeprefix("Value error, ").removeprefix("expected ").split(", found ")[0]
-    for subject, rest in (
-        ("Input should be ", ""),
-        ("Field required", "a value"),
-        ("Extra inputs are ", "no such field"),
-    ):
-        if text.startswith(subject):
-            return rest or text.removeprefix(subject)
-    return text
+    if "should match pattern '\\S'" in text:
+        return "text that is not blank"
+    if text == "Field required":
+        return "a value"
+    if text.startswith("Extra inputs are "):
+        return "no such field"
+    return re.sub(r"^(Input|String|Tuple|Value) should (be |have )?", "", text)
 
 
 class OpenResponse(Protocol):

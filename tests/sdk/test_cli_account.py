@@ -30,7 +30,7 @@ def run(gateway: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     with gateway.serve() as url:
         env = {"LOOPMETER_URL": url, "LOOPMETER_API_KEY": "lm_test", "COLUMNS": "100"}
-        yield lambda *arguments: CliRunner(env=env).invoke(program, list(arguments))
+        yield lambda *arguments, **kwargs: CliRunner(env=env).invoke(program, list(arguments), **kwargs)
 
 
 def test_a_preview_is_a_table_with_totals_and_what_is_left(run: Run) -> None:
@@ -45,6 +45,26 @@ def test_a_preview_is_a_table_with_totals_and_what_is_left(run: Run) -> None:
         ["3000", "tokens", "available,", "920", "left", "after", "all"],
     ]
     assert "3000 tokens available, 200 too few" in run("preview", "a", "b", "c", "d", "--bars", "1").stdout
+
+
+@pytest.mark.parametrize("columns", ["", "120", "80", "40"], ids=["a pipe", "wide", "usual", "narrow"])
+@pytest.mark.parametrize("command", ["usage", "models", "quote", "preview"])
+def test_no_width_cuts_anything_out_of_a_table(command: str, columns: str, run: Run) -> None:
+    job = json.loads(run("loop", "dusty lo-fi drums, tape, vinyl", "--bars", "1", "--json").stdout)["job"]
+    arguments = [command, *(["dusty lo-fi drums, tape, vinyl"] if command in ("quote", "preview") else [])]
+
+    result = run(*arguments, env={"COLUMNS": columns or None})
+
+    assert result.exit_code == 0, result.output
+    words = result.stdout.split()
+    expected = {
+        "usage": [job, "completed", "vinyl", "charged", "quoted", "800"],
+        "models": ["licence", "midi", "Apache-2.0"],
+        "quote": ["tokens", "60", "s", "800"],
+        "preview": ["quality", "tokens", "vinyl", "standard", "seconds", "800"],
+    }[command]
+    assert [word for word in expected if word not in words] == []
+    assert "…" not in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,8 @@ def test_a_job_in_the_place_of_a_file_brings_its_sound_and_its_music(run: Run, g
         (["--midi-in", "take.wav"], "--midi-in: expected a Standard MIDI File"),
         (["--sections", "intro"], "expected parts such as intro:4 or chorus:8:0.9, found 'intro'"),
         (["--sections", "intro:4:2"], "found 'intro:4:2'"),
+        (["--vary", "take.wav", "-o", "take.wav"], "expected another file to write than --vary take.wav"),
+        (["--midi-in", "notes.mid", "--midi", "./notes.mid"], "expected another file to write than --midi-in"),
         (["--sections", "intro:4", "--bars", "8"], "expected sections of 8 bars in all, found 4"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

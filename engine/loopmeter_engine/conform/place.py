@@ -31,7 +31,8 @@ class CannotConform(ValueError):
 class ConformReport:
     """What was asked, heard and done. Percentages are of the length of a beat.
 
-    ``measured_bpm`` is the tempo of what came in, ``conformed_bpm`` of what went out, both by the same ear.
+    ``measured_bpm`` is the tempo of what came in (``played_bpm``, where that was told), ``conformed_bpm`` of what went
+    out; None where no beats stand out in it, as in a texture that was placed by ``played_bpm``.
     ``correction_percent`` is the mean stretch (positive: made longer), ``correction_percent_max`` the largest of any
     beat, and ``audible`` whether that is above ``AUDIBLE_PERCENT``. ``beats_heard`` of ``beats`` had an attack.
     ``pulse`` is how far the beats stand out (1: not at all; see ``beats.py``).
@@ -40,7 +41,7 @@ class ConformReport:
 
     asked_bpm: float
     measured_bpm: float
-    conformed_bpm: float
+    conformed_bpm: float | None
     correction_percent: float
     correction_percent_max: float
     audible: bool
@@ -97,8 +98,8 @@ def conform(
     out = _joined(wave, splice(wave, sample_rate_hz, anchors, frames), anchors[0], sample_rate_hz)
     report = ConformReport(
         asked_bpm=tempo_bpm,
-        measured_bpm=float(60.0 * sample_rate_hz * count / (struck[-1] - struck[0])),
-        conformed_bpm=_tempo_of(out, sample_rate_hz, tempo_bpm),
+        measured_bpm=played_bpm or float(60.0 * sample_rate_hz * count / (struck[-1] - struck[0])),
+        conformed_bpm=_tempo_of(out, sample_rate_hz, tempo_bpm, 0.0 if played_bpm is None else PULSE_MIN),
         correction_percent=float(100.0 * (count * beat_frames / (beats[-1] - beats[0]) - 1.0)),
         correction_percent_max=float(np.abs(stretch).max()),
         audible=bool(np.abs(stretch).max() > AUDIBLE_PERCENT),
@@ -204,11 +205,12 @@ def _joined(wave: Sound, out: Sound, first: Anchor, sample_rate_hz: int) -> Soun
     return out
 
 
-def _tempo_of(out: Sound, sample_rate_hz: int, tempo_bpm: float) -> float:
-    """The tempo that is heard in the loop and the beat after it."""
+def _tempo_of(out: Sound, sample_rate_hz: int, tempo_bpm: float, pulse_min: float) -> float | None:
+    """The tempo that is heard in the loop and the beat after it, if its beats stand out enough."""
     mono = out.mean(axis=0)
     beats = find_beats(np.concatenate([mono, mono[: sample_rate_hz // 4]]), sample_rate_hz, tempo_bpm)
-    return 60.0 * sample_rate_hz / beats.period_frames if len(beats.frames) > 1 else 0.0
+    heard = len(beats.frames) > 1 and beats.pulse >= pulse_min
+    return 60.0 * sample_rate_hz / beats.period_frames if heard else None
 
 
 def _attacks_kept(wave: Sound, out: Sound, anchors: list[Anchor], sample_rate_hz: int) -> float:

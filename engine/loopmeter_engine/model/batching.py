@@ -135,8 +135,9 @@ class PassBatcher:
             self._free += 1
             self._go_on()
         own.go_on.wait()
-        if own.together is not None:
-            self._run_together(own.together)
+        together, own.together = own.together, None  # It is one of them: kept, no pass would ever be let go.
+        if together is not None:
+            self._run_together(together)
         turn.begin()
         turn.seconds += own.share_s
         if own.error is not None:

@@ -18,11 +18,12 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import Engine, EngineError, InvalidRequest
+from loopmeter_engine.processes.giving_back import GivingBack, trim_function
 from loopmeter_engine.registry import load_engine
 from loopmeter_engine.stopping import LeaseStopped, stop_when
 
@@ -50,9 +51,11 @@ def main() -> None:
     # What is loaded stays: a sweep for garbage through all of it would hold up every stream.
     gc.collect()
     gc.freeze()
+    trim = trim_function()
+    work = GivingBack(trim).work if trim is not None else contextlib.nullcontext
     with socket.socket(fileno=int(descriptor)) as control:
         while found := socket.recv_fds(control, 1, 1)[1]:
-            threading.Thread(target=_serve, args=(engine, Connection(found[0])), daemon=True).start()
+            threading.Thread(target=_serve, args=(engine, Connection(found[0]), work), daemon=True).start()
 
 
 def _say(answer: dict[str, object]) -> None:
@@ -71,12 +74,13 @@ def _wake_up(engine: Engine) -> None:
         next(engine.lease(engine.plan(_WAKE_UP).request, 0, 1, None))
 
 
-def _serve(engine: Engine, connection: Connection) -> None:
+def _serve(engine: Engine, connection: Connection, work: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
     with connection, contextlib.suppress(EOFError, OSError):  # The host has closed it.
         while True:
             method, arguments = connection.recv()
             try:
-                _answer(engine, method, arguments, connection)
+                with work():
+                    _answer(engine, method, arguments, connection)
             # What the engine raises belongs to the host.
             except Exception as error:
                 connection.send(("raised", _told(error)))

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import Column, Connection, case, func, select
+from sqlalchemy import Column, Connection, bindparam, case, func, or_, select
 
 from loopmeter_gateway.clock import from_ms, to_ms
 from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import api_keys, jobs
+
+_LIMITS = (api_keys.c.tokens_max, api_keys.c.day_tokens_max, api_keys.c.month_tokens_max)
+# Budgets of days and months stand with the first key of a line, that of a client token with itself.
+# The rows are locked in one order, so that two jobs at once cannot both take what is left.
+_LIMITED_KEYS = (
+    select(api_keys.c.id, *_LIMITS)
+    .where(or_(api_keys.c.id == bindparam("key_id"), api_keys.c.id == bindparam("budget_id")))
+    .where(or_(*(limit.is_not(None) for limit in _LIMITS)))
+    .order_by(api_keys.c.id)
+    .with_for_update()
+)
 
 
 def check_budgets(connection: Connection, key_id: str, budget_id: str, tokens: int, now_ms: int) -> None:
@@ -40,16 +51,7 @@ def _budgets(connection: Connection, key_id: str, budget_id: str, now_ms: int) -
     """For each limit of a key: when it holds, the limit, and what is left of it."""
     if not key_id:
         return
-    limits = (api_keys.c.tokens_max, api_keys.c.day_tokens_max, api_keys.c.month_tokens_max)
-    limited = limits[0].is_not(None) | limits[1].is_not(None) | limits[2].is_not(None)
-    # Budgets of days and months stand with the first key of a line, that of a client token with itself.
-    # The rows are locked in one order, so that two jobs at once cannot both take what is left.
-    rows = connection.execute(
-        select(api_keys.c.id, *limits)
-        .where(api_keys.c.id.in_({key_id, budget_id}), limited)
-        .order_by(api_keys.c.id)
-        .with_for_update()
-    ).all()
+    rows = connection.execute(_LIMITED_KEYS, {"key_id": key_id, "budget_id": budget_id}).all()
     now = from_ms(now_ms)
     day_ms = to_ms(now.replace(hour=0, minute=0, second=0, microsecond=0))
     month_ms = to_ms(now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from loopmeter import ClientToken
 from loopmeter_gateway.accounts.customers import Caller, KeyScope, Scope
@@ -28,6 +28,12 @@ OVERLAP_S_MAX = 90 * 86_400
 TOKEN_TTL_S_MAX = 86_400
 TOKENS_MAX = 10**12
 _NO_DIGEST = bytes(32)
+# Built once: building it for each request takes three times as long as running it.
+_OF_KEY = (
+    select(api_keys, customers.c.plan, customers.c.price_book)
+    .join_from(api_keys, customers, isouter=True)
+    .where(api_keys.c.id == bindparam("key_id"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +123,7 @@ def find_caller(connection: Connection, key: str, now_ms: int) -> Caller | None:
     parts = key.split("_", 2)
     if len(parts) != 3 or parts[0] != "lm" or not parts[1].isalnum():
         return None
-    row = connection.execute(
-        select(api_keys, customers.c.plan, customers.c.price_book)
-        .join_from(api_keys, customers, isouter=True)
-        .where(api_keys.c.id == parts[1])
-    ).first()
+    row = connection.execute(_OF_KEY, {"key_id": parts[1]}).first()
     same = hmac.compare_digest(row.key_sha256 if row is not None else _NO_DIGEST, _digest(key))
     if row is None or not same or _state(row, now_ms) != "active":
         return None

@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from loopmeter import ENDED_STATES, ChunkMeter, ChunkReceived, Job, JobState, LoopRequest, Problem
 from loopmeter_gateway.accounts.budgets import check_budgets
@@ -24,6 +24,12 @@ from loopmeter_gateway.problems import Refused
 from loopmeter_gateway.tables import chunks, engine_states, jobs, sent_sounds
 
 Ended = Literal["completed", "cancelled", "failed"]
+
+# Built once: building a statement takes several times as long as running it, and every order waits for these.
+_SAME_KEY = select(jobs).where(
+    jobs.c.customer_id == bindparam("customer_id"), jobs.c.idempotency_key == bindparam("idempotency_key")
+)
+_NEW_JOB = insert(jobs).returning(jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +134,8 @@ def order_job(
         Refused: over_max_tokens, insufficient_tokens, key_budget_exceeded, idempotency_key_reused, or as
             ``redeem_quote``; nothing changed.
     """
-    same_key = (jobs.c.customer_id == order.customer_id) & (jobs.c.idempotency_key == order.idempotency_key)
-    before = connection.execute(select(jobs).where(same_key)).first()
+    same_key = {"customer_id": order.customer_id, "idempotency_key": order.idempotency_key}
+    before = connection.execute(_SAME_KEY, same_key).first()
     if before is not None:
         if before.order_sha256 != order.order_sha256:
             raise Refused(
@@ -167,7 +173,7 @@ def order_job(
         "model": offer.request.model,
         "gateway_id": order.gateway_id,
     }
-    row = connection.execute(insert(jobs).returning(jobs), values).one()
+    row = connection.execute(_NEW_JOB, values).one()
     keep_sound(connection, job_id, offer.request)
     return _record(row, offer), True
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from loopmeter import Balance
 from loopmeter_gateway.problems import Refused
@@ -26,6 +26,14 @@ ADJUSTMENTS = "house:adjustments"
 HOUSE = (GRANTS, REVENUE, ADJUSTMENTS)
 Closed = Literal["settled", "voided", "expired"]
 Kind = Literal["charge", "grant", "refund", "adjustment", "expiry"]
+
+# Built once: building a statement takes several times as long as running it, and every order waits for these.
+_HOLD = insert(holds)
+_CHANGE = (
+    update(accounts)
+    .where(accounts.c.id == bindparam("account_id"), accounts.c.posted - accounts.c.held >= bindparam("needed"))
+    .values(posted=accounts.c.posted + bindparam("more_posted"), held=accounts.c.held + bindparam("more_held"))
+)
 
 
 def hold_id(customer_id: str, idempotency_key: str) -> str:
@@ -76,7 +84,7 @@ def hold(connection: Connection, hold_id: str, account_id: str, tokens: int, now
     """Set ``tokens`` aside. Raises ``Refused`` insufficient_tokens: less is available; nothing is held."""
     change_account(connection, account_id, needed=tokens, held=tokens)
     connection.execute(
-        insert(holds),
+        _HOLD,
         {
             "id": hold_id,
             "account_id": account_id,
@@ -95,11 +103,8 @@ def change_account(connection: Connection, account_id: str, *, needed: int = 0, 
     Raises:
         Refused: insufficient_tokens, not_found; nothing changed.
     """
-    changed = connection.execute(
-        update(accounts)
-        .where(accounts.c.id == account_id, accounts.c.posted - accounts.c.held >= needed)
-        .values(posted=accounts.c.posted + posted, held=accounts.c.held + held)
-    )
+    change = {"account_id": account_id, "needed": needed, "more_posted": posted, "more_held": held}
+    changed = connection.execute(_CHANGE, change)
     if changed.rowcount != 1:
         available = balance(connection, account_id).available
         raise Refused(

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 from pydantic import BaseModel
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from loopmeter._cli._options import JSON_OPTION, URL_OPTION, client_of, given_options, request_options
 from loopmeter._cli._prediction import making_s, seconds
+from loopmeter._cli._table import print_table
 from loopmeter._models import Job
 
 
@@ -40,7 +40,7 @@ def preview(prompts: tuple[str, ...], url: str | None, as_json: bool, **options:
         table.add_column(name, total, justify="right" if name in ("seconds", "tokens") else "left")
     for row in rows[:-1]:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    print_table(table)
     if found and (work_s := making_s(item.quote for item in found)) is not None:
         click.echo(f"predicted: about {seconds(work_s)} to make them all, one after the other")
     left = available - found.tokens
@@ -93,7 +93,8 @@ def prices(url: str | None, as_json: bool) -> None:
     for peak in book.peaks:
         click.echo(f"from {peak.start} to {peak.end} {book.time_zone}: +{peak.percent} %")
     for plan in book.plans:
-        click.echo(f"plan {plan.name}: -{plan.discount_percent} %, at most {plan.duration_s_max} s")
+        discount = f"-{plan.discount_percent} %" if plan.discount_percent else "full price"
+        click.echo(f"plan {plan.name}: {discount}, at most {plan.duration_s_max} s")
 
 
 @click.command()
@@ -132,6 +133,11 @@ def _print(found: Sequence[BaseModel], as_json: bool, name: str, columns: tuple[
         return
     table = Table(*columns, box=None)
     for entry in found:
-        values = (getattr(entry, column) for column in columns)
-        table.add_row(*(Text(", ".join(value) if isinstance(value, tuple) else str(value)) for value in values))
-    Console().print(table)
+        table.add_row(*(Text(_shown(getattr(entry, column))) for column in columns))
+    print_table(table)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

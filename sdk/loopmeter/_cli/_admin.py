@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from loopmeter._cli._operator import DEFAULT_DB, needs
+from loopmeter._cli._table import print_table
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _REASON = click.option("--reason", required=True, help="Why; kept with the entry.")
@@ -62,12 +62,12 @@ class Database:
         if as_json or self._as_json:
             click.echo(json.dumps(result))
             return
-        table = Table(*(column.removesuffix("_ms") for column in columns), box=None)
+        table = Table(box=None)
+        for column in columns:
+            table.add_column(column.removesuffix("_ms"), no_wrap=column.endswith("id"))  # An id is there to be copied.
         for row in result[key] if rows is None else rows:
             table.add_row(*(Text(_shown(row[column], column)) for column in columns))
-        console = Console()
-        # A pipe has no width; ids are cut on a narrow screen only.
-        (console if console.is_terminal else Console(width=240)).print(table)
+        print_table(table)
 
 
 def _shown(value: object, column: str) -> str:

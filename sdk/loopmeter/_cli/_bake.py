@@ -15,6 +15,7 @@ from rich.table import Table
 
 from loopmeter._cli._options import URL_OPTION, client_of
 from loopmeter._cli._prediction import making_s, seconds
+from loopmeter._cli._table import print_table
 from loopmeter._exceptions import LoopmeterError
 from loopmeter._models import ChunkMeter
 from loopmeter.bake import BakePlan, InvalidMusicFile, Pack, PlannedItem, load_music, plan_bake
@@ -102,7 +103,7 @@ def _show(plan: BakePlan, budget: int | None, available: int) -> None:
         quote = planned.quote
         length = f"{quote.frames / quote.sample_rate_hz:.1f}" if quote is not None else ""
         table.add_row(planned.item.file_stem, planned.reason, length, str(planned.tokens))
-    Console().print(table)
+    print_table(table)
     ordered = [planned.quote for planned in plan.items if planned.quote is not None]
     if ordered and (work_s := making_s(ordered)) is not None:
         click.echo(f"predicted: about {seconds(work_s)} to make them, one after the other")

@@ -13,15 +13,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from loopmeter._cli._options import JSON_OPTION, URL_OPTION, client_of, given_options, request_options
+from loopmeter._cli._options import JSON_OPTION, SOUNDS, URL_OPTION, client_of, given_options, request_options
 from loopmeter._cli._picture import drum_grid, waveform
 from loopmeter._cli._prediction import prediction
+from loopmeter._cli._table import print_table
 from loopmeter._client import Loopmeter
 from loopmeter._core import LoopOptions
 from loopmeter._loop import Loop
 from loopmeter._wav import write_atomically
 
 _PICTURE_COLUMNS_MAX = 80
+_PROMPT_CHARACTERS_MAX = 48
 
 _SENT_ALONG = {"midi_base64", "source_audio_base64", "reference_audio_base64"}  # Too long to be shown.
 
@@ -60,6 +62,7 @@ def loop(
     **options: Any,
 ) -> None:
     """Make a loop and write it to a file."""
+    _keep_what_goes_along(output, midi, options)
     with client_of(url) as client:
         made = _make(
             client, prompt, max_tokens=max_tokens, idempotency_key=idempotency_key, **given_options(client, options)
@@ -80,6 +83,17 @@ def loop(
             f"first chunk after {made.first_chunk_s:.2f} s, all after {made.total_s:.2f} s"
             + (f"; score in {midi}" if midi is not None else "")
         )
+
+
+def _keep_what_goes_along(output: Path, midi: Path | None, options: dict[str, Any]) -> None:
+    """A sound that the loop is made of is not written over, least of all by the default of ``--output``."""
+    for name, target in (*((name, output) for name in SOUNDS), ("midi_in", midi)):
+        given = options.get(name)
+        if given is not None and target is not None and target.exists() and target.resolve() == Path(given).resolve():
+            raise click.UsageError(
+                f"expected another file to write than --{name.replace('_', '-')} {given}, found the same; "
+                f"choose one with {'--midi' if name == 'midi_in' else '-o'}"
+            )
 
 
 def _draw(console: Console, made: Loop, score: bytes) -> None:
@@ -158,7 +172,7 @@ def quote(prompt: str, url: str | None, as_json: bool, **options: Any) -> None:
     table.add_column("tokens", justify="right", footer=str(found.tokens))
     for line in found.lines:
         table.add_row(Text(line.text), str(line.tokens))
-    Console().print(table)
+    print_table(table)
     if (foretold := prediction(found)) is not None:
         click.echo(foretold)
     click.echo(f"quote {found.quote_id}, valid until {found.expires_at:%Y-%m-%d %H:%M:%S %Z}")
@@ -177,15 +191,21 @@ def usage(limit: int, cursor: str | None, url: str | None, as_json: bool) -> Non
         click.echo(json.dumps({"balance": balance.model_dump(mode="json"), **page.model_dump(mode="json")}))
         return
     table = Table(box=None)
-    for name in ("job", "made", "state"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("prompt", no_wrap=True, overflow="ellipsis", max_width=32)
+    table.add_column("job", no_wrap=True)
+    table.add_column("made")
+    table.add_column("state", no_wrap=True)
+    table.add_column("prompt")
     table.add_column("quoted", justify="right")
     table.add_column("charged", justify="right")
     for entry in page.entries:
-        row = (entry.job, f"{entry.created_at:%Y-%m-%d %H:%M}", entry.state, Text(entry.prompt))
+        row = (entry.job, f"{entry.created_at:%Y-%m-%d %H:%M}", entry.state, Text(_short(entry.prompt)))
         table.add_row(*row, str(entry.tokens_quoted), str(entry.tokens_charged))
-    Console().print(table)
+    print_table(table)
     click.echo(f"available {balance.available}, held {balance.held}, posted {balance.posted} tokens")
     if page.next is not None:
         click.echo(f"more with --cursor {page.next}")
+
+
+def _short(prompt: str) -> str:
+    """A prompt as a line of a table has room for it, also where it wraps."""
+    return prompt if len(prompt) <= _PROMPT_CHARACTERS_MAX else f"{prompt[: _PROMPT_CHARACTERS_MAX - 1].rstrip()}…"

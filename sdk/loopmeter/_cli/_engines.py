@@ -150,9 +150,11 @@ def conform(source: Path, output: Path | None, as_json: bool, **options: Any) ->
     if as_json:
         click.echo(json.dumps({"wav": str(target), **dataclasses.asdict(report)}))
         return
+    came = "heard" if options["played_bpm"] is None else "told"
+    now = "without beats to hear" if report.conformed_bpm is None else f"now {report.conformed_bpm:.2f}"
     click.echo(
-        f"{target}: {report.frames} frames; heard {report.measured_bpm:.2f} bpm, asked {report.asked_bpm:g}, now "
-        f"{report.conformed_bpm:.2f}; corrected by {report.correction_percent:+.1f} % (one beat by "
+        f"{target}: {report.frames} frames; {came} {report.measured_bpm:.2f} bpm, asked {report.asked_bpm:g}, {now}; "
+        f"corrected by {report.correction_percent:+.1f} % (one beat by "
         f"{report.correction_percent_max:.1f} %); {report.beats_heard} of {report.beats} beats heard, "
         f"{report.attacks_kept:.0%} of attacks untouched, seam ratio {report.seam_ratio:.2f}"
     )

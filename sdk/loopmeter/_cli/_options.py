@@ -18,6 +18,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # Each brings a sound along, as a file or as the job that made it.
 _TASKS: dict[str, Task] = {"continue": "continue", "repaint": "repaint", "vary": "cover", "accompany": "lego"}
+SOUNDS = (*_TASKS, "reference")
 # The option that stands alone without another, and that other.
 _BELONGS = {"repaint_from_beat": "repaint", "repaint_to_beat": "repaint", "cover_strength": "vary"}
 _SHOWN = {"repaint_from_beat": "from-beat", "repaint_to_beat": "to-beat", "cover_strength": "strength"}

@@ -143,12 +143,13 @@ def test_a_texture_that_keeps_its_tempo_is_placed_by_what_its_maker_says() -> No
     slower, report = conform(texture, RATE_HZ, tempo_bpm=115.0, bars=2, played_bpm=120.0)
     assert slower.shape[1] == round(8 * 60 / 115 * RATE_HZ)
     assert report.correction_percent == pytest.approx(100 * (120 / 115 - 1), abs=0.01)
+    assert report.conformed_bpm is None  # Nothing in it can be counted.
 
 
 def test_silence_is_placed_where_its_maker_says() -> None:
     loop, report = conform(np.zeros((1, 5 * RATE_HZ)), RATE_HZ, tempo_bpm=120.0, bars=2, played_bpm=120.0)
     assert loop.shape == (1, 4 * RATE_HZ) and not loop.any()
-    assert report.beats_heard == 0
+    assert (report.beats_heard, report.conformed_bpm) == (0, None)
 
 
 def test_the_loop_begins_with_the_beat_that_is_named() -> None:
