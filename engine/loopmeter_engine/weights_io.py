@@ -34,7 +34,7 @@ DECODER_DIFFERENCE, STUDENT_DIFFERENCE = "decoder_difference.safetensors", "stud
 TIMBRES = "timbres.safetensors"
 _M = TypeVar("_M", bound=nn.Module)
 _ROW_SCALE = ".row_scale"
-_QUANTISED_SIZE_MIN = 20_000  # Smaller tensors stay in half precision: they cost nothing and hurt most.
+_QUANTISED_SIZE_MIN = 10_000  # Smaller tensors stay in half precision: they cost nothing and hurt most.
 # The last layers write latents directly: an error there is heard, so they keep half precision too.
 _HALF = ("out.weight", "encoder.out.")
 

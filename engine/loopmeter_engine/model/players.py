@@ -99,6 +99,8 @@ class Players(nn.Module):
 
     long_bands: Tensor
     short_bands: Tensor
+    lobes: Tensor
+    lobe_bins: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -106,6 +108,9 @@ class Players(nn.Module):
         self.hits = Voices(HIT_CHANNELS, KIT_CHANNELS, width, HIT_OUT)
         self.register_buffer("long_bands", band_shapes(LONG_BANDS, LONG_BINS, _EXACT_LONG), persistent=False)
         self.register_buffer("short_bands", band_shapes(SHORT_BANDS, SHORT_BINS, _EXACT_SHORT), persistent=False)
+        lobes, bins = _lobes()
+        self.register_buffer("lobes", lobes, persistent=False)
+        self.register_buffer("lobe_bins", bins, persistent=False)
 
     def forward(self, voices: Tensor, style: Tensor) -> Played:
         """``voices`` (B, T, VOICE_CHANNELS) and ``style`` (B, T, GLOBAL_CHANNELS) of latent frames, T' = 4 T out."""
@@ -142,24 +147,16 @@ class Players(nn.Module):
         both = torch.stack([bands.sum(1), (bands * aside).sum(1)], 1)
         return placed, both, short.sum(1).reshape(-1, SHORT_COLUMNS, SHORT_BANDS)
 
-    @staticmethod
-    def _placed(partials: Tensor, aside: Tensor, pitch: Tensor, sounds: Tensor) -> Tensor:
-        """Each partial as the long window shows a sinus: the main lobe of a Hann window, five bins."""
-        frames = len(partials)
+    def _placed(self, partials: Tensor, aside: Tensor, pitch: Tensor, sounds: Tensor) -> Tensor:
+        """Partials (F, V, ratios) of voices at pitches (F, V), in bins of mid and side: (F, 2, 1025)."""
         frame, voice = sounds.nonzero(as_tuple=True)
-        hz = 440.0 * 2 ** ((pitch[frame, voice] + PITCH_MIN - 69) / 12)
-        place = hz[:, None] * torch.tensor(RATIOS, device=hz.device) * LONG_FFT / SAMPLE_RATE_HZ
-        bins = place.round()[..., None] + torch.arange(-_LOBE, _LOBE + 1, device=hz.device)
-        away = bins - place[..., None]
-        # The lobe is sinc(d) / (1 - d^2), which is sinc(d - 1) / 2 + sinc(d) + sinc(d + 1) / 2 for a Hann window.
-        lobe = torch.sinc(away) + (torch.sinc(away - 1) + torch.sinc(away + 1)) / 2
-        inside = (bins >= 0) & (bins < LONG_BINS)
-        mid = partials[frame, voice][..., None] * lobe.square() * inside
-        at = (frame[:, None, None] * 2 * LONG_BINS + bins.clamp(0, LONG_BINS - 1).long()).flatten()
-        found = torch.zeros(frames * 2 * LONG_BINS, device=hz.device)
+        which = pitch[frame, voice].long()
+        mid = partials[frame, voice][..., None] * self.lobes[which]
+        at = (frame[:, None, None] * 2 * LONG_BINS + self.lobe_bins[which]).flatten()
+        found = torch.zeros(len(partials) * 2 * LONG_BINS, device=partials.device)
         found = found.index_add(0, at, mid.flatten())
         found = found.index_add(0, at + LONG_BINS, (mid * aside[frame, voice][..., None]).flatten())
-        return found.reshape(frames, 2, LONG_BINS)
+        return found.reshape(len(partials), 2, LONG_BINS)
 
     def _hits(self, hits: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
         """Powers of bands (F, 2, 112), and in short windows (F, 4, 28)."""
@@ -212,6 +209,20 @@ def _instruments_of_layers(style: Tensor) -> Tensor:
         after = (len(TONAL_LAYERS) - place) * _FAMILIES_MAX - families.shape[1]
         found.append(torch.cat([F.pad(families, (before, after)), own[:, -len(MACROS) :]], -1))
     return torch.stack(found, 1)
+
+
+def _lobes() -> tuple[Tensor, Tensor]:
+    """Each partial of each pitch as the long window shows a sinus, the main lobe of a Hann window: powers and bins.
+
+    Both (PITCHES, ratios, 5); partials beyond the last bin have no power.
+    """
+    hz = 440.0 * 2 ** ((torch.arange(PITCHES, dtype=torch.float64) + PITCH_MIN - 69) / 12)
+    place = hz[:, None] * torch.tensor(RATIOS, dtype=torch.float64) * LONG_FFT / SAMPLE_RATE_HZ
+    bins = place.round()[..., None] + torch.arange(-_LOBE, _LOBE + 1)
+    away = bins - place[..., None]
+    lobe = torch.sinc(away) + (torch.sinc(away - 1) + torch.sinc(away + 1)) / 2
+    inside = (bins >= 0) & (bins < LONG_BINS)
+    return (lobe.square() * inside).float(), bins.clamp(0, LONG_BINS - 1).long()
 
 
 def band_shapes(bands: int, bins: int, exact: int) -> Tensor:
