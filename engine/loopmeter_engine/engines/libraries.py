@@ -53,6 +53,13 @@ def between_steps(*_: object) -> dict[str, object]:
     return {}
 
 
+def working_device(part: torch.nn.Module) -> torch.device:
+    """Where a part of a pipeline computes. One that is offloaded waits in main memory, and takes only itself along."""
+    hook = getattr(part, "_hf_hook", None)  # Set by accelerate.
+    found = getattr(hook, "execution_device", None)
+    return torch.device(found) if found is not None else next(part.parameters()).device
+
+
 def aligned(model: torch.nn.Module) -> torch.nn.Module:
     """The same model, its weights in memory of its own.
 

@@ -19,7 +19,8 @@ class Weights(NamedTuple):
 
     what: str
     variable: str
-    hub_names: tuple[str, ...]  # The one to advise comes first.
+    hub_names: tuple[str, ...]
+    advice: str  # How to get some.
 
 
 ACE_STEP = Weights(
@@ -27,16 +28,20 @@ ACE_STEP = Weights(
     "LOOPMETER_ACE_STEP_DIR",
     # Conversions to diffusers' layout by the model's authors.
     ("ACE-Step/acestep-v15-xl-turbo-diffusers", "ACE-Step/acestep-v15-xl-base-diffusers"),
+    "fetch one: hf download ACE-Step/acestep-v15-xl-turbo-diffusers",
 )
 MUSICGEN = Weights(
     "a MusicGen checkpoint",
     "LOOPMETER_MUSICGEN_DIR",
     ("facebook/musicgen-small", "facebook/musicgen-medium", "facebook/musicgen-large"),
+    # The rest of what is published are pickles, with which a folder is refused.
+    "fetch one: hf download facebook/musicgen-small --include '*.safetensors' '*.json'",
 )
 STABLE_AUDIO = Weights(
-    "a Stable Audio 3 checkpoint",
+    "a Stable Audio 3 checkpoint in diffusers' layout",
     "LOOPMETER_STABLE_AUDIO_DIR",
-    ("stabilityai/stable-audio-3-small", "stabilityai/stable-audio-3-medium"),
+    (),  # None is published in this layout.
+    "convert stabilityai/stable-audio-3-medium with diffusers' scripts/convert_stable_audio_3_to_diffusers.py",
 )
 
 
@@ -56,9 +61,9 @@ def find_weights(weights: Weights, environment: Mapping[str, str] = os.environ) 
             return Path(snapshot_download(name, local_files_only=True))
         except (LocalEntryNotFoundError, FileNotFoundError):
             continue
+    cache = " and none in the hub's cache" if weights.hub_names else ""
     raise CheckpointFault(
-        f"expected the folder of {weights.what} in {weights.variable}, found none there and none in the hub's cache; "
-        f"fetch one, for example {weights.hub_names[0]}"
+        f"expected the folder of {weights.what} in {weights.variable}, found none there{cache}; {weights.advice}"
     )
 
 

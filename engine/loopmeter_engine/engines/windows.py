@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from loopmeter_engine.engines.libraries import working_device
+
 GAIN = 0.8
 _KNEE = 0.85
 
@@ -40,7 +42,7 @@ class Windows(NamedTuple):
         """
         low, high = self.of(start, stop, total)
         assert first <= low and high - first <= latents.shape[0], "the latents do not reach as far as the window"
-        window = latents[low - first : high - first].T[None].to(device=vae.device, dtype=vae.dtype)
+        window = latents[low - first : high - first].T[None].to(device=working_device(vae), dtype=vae.dtype)
         # In memory of its own: where a slice lies decides the last bit of some kernels.
         window = window.clone(memory_format=torch.contiguous_format)
         with torch.no_grad():

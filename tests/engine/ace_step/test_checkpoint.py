@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from loopmeter._cli._program import program
 from loopmeter_engine.engines.ace_step import AceStepEngine
 from loopmeter_engine.engines.ace_step.checkpoint import inspect_checkpoint
-from loopmeter_engine.engines.opening import ACE_STEP, find_weights
+from loopmeter_engine.engines.opening import ACE_STEP, MUSICGEN, STABLE_AUDIO, Weights, find_weights
 from loopmeter_engine.engines.safetensors_check import CheckpointFault
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -118,6 +119,23 @@ def test_no_checkpoint_says_where_one_is_looked_for(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CheckpointFault, match=r"expected the folder of an ACE-Step .* LOOPMETER_ACE_STEP_DIR"):
         find_weights(ACE_STEP, {})
+
+
+@pytest.mark.parametrize(
+    ("weights", "advice"),
+    [
+        (ACE_STEP, "none in the hub's cache; fetch one: hf download ACE-Step/acestep-v15-xl-turbo-diffusers"),
+        (MUSICGEN, "fetch one: hf download facebook/musicgen-small --include '*.safetensors' '*.json'"),
+        (STABLE_AUDIO, "found none there; convert stabilityai/stable-audio-3-medium"),
+    ],
+    ids=lambda value: value.what if isinstance(value, Weights) else "",
+)
+def test_no_checkpoint_says_how_to_get_one(
+    weights: Weights, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointFault, match=re.escape(advice)):
+        find_weights(weights, {})
 
 
 def original_layout(checkpoint: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import cpu_offload_with_hook
 from benchmarks.tiny_stable_audio import LATENT, save_tiny_stable_audio
 from safetensors.torch import load_file, save_file
 from tests.engine.ace_step.conftest import make_source
@@ -17,6 +19,7 @@ from tests.engine.stepwise import StepwiseContract, made_as_predicted
 
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import InvalidRequest
+from loopmeter_engine.engines.libraries import working_device
 from loopmeter_engine.engines.safetensors_check import CheckpointFault
 from loopmeter_engine.engines.stable_audio import StableAudioEngine
 from loopmeter_engine.engines.stable_audio.checkpoint import inspect_checkpoint, load_pipeline
@@ -101,6 +104,16 @@ def test_a_stronger_cover_stays_nearer_to_its_source(stable_audio: StableAudioEn
     source = stable_audio._encoded(stable_audio.asked(near))
     away = [float((stable_audio.draw(request, 7) - source).abs().mean()) for request in (near, far)]
     assert away[0] < away[1]
+
+
+def test_a_part_that_waits_in_main_memory_is_given_its_input_where_it_computes(stable_audio: StableAudioEngine) -> None:
+    """Offload takes the part to the device when it is called, but not what it is called with."""
+    vae = copy.deepcopy(stable_audio.vae())
+    assert working_device(vae) == torch.device("cpu")
+    cpu_offload_with_hook(vae, torch.device("meta"))
+    assert (vae.device, working_device(vae)) == (torch.device("cpu"), torch.device("meta"))
+    sound = torch.zeros(1, 2, 4 * vae.downsampling_ratio)
+    assert vae.encode(sound.to(working_device(vae))).latents.device == torch.device("meta")
 
 
 def test_only_the_base_model_knows_guidance_and_only_for_text(stable_audio: StableAudioEngine, tmp_path: Path) -> None:

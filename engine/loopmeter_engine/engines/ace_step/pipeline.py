@@ -15,7 +15,7 @@ from torch import Tensor
 from loopmeter_engine.contract import EngineFailed
 from loopmeter_engine.engines.ace_step.asking import Asked
 from loopmeter_engine.engines.ace_step.checkpoint import Checkpoint, load_pipeline
-from loopmeter_engine.engines.libraries import between_steps, quiet_libraries
+from loopmeter_engine.engines.libraries import between_steps, quiet_libraries, working_device
 from loopmeter_engine.engines.memory import MemoryMode
 
 TEXT_TOKENS_MAX = 256
@@ -124,7 +124,7 @@ class AceStepPipelineHost:
         """The source outside of what was repainted: the model only leaves it about as it was."""
         assert asked.repainted is not None and asked.source is not None
         vae = self.pipeline.vae
-        source = torch.from_numpy(asked.source)[None].to(device=vae.device, dtype=vae.dtype)
+        source = torch.from_numpy(asked.source)[None].to(device=working_device(vae), dtype=vae.dtype)
         with torch.no_grad():
             kept = vae.encode(source).latent_dist.mode()[0].T.float().cpu()
         first, stop = asked.repainted

@@ -14,7 +14,7 @@ from loopmeter_engine.contract import InvalidRequest
 from loopmeter_engine.engines.audio_in import repainted_latents, repainted_span_s, task_source
 from loopmeter_engine.engines.words import worded
 
-STEPS_DISTILLED, STEPS_BASE = 8, 50
+STEPS_DISTILLED, STEPS_BASE = 8, 100  # The authors' own.
 COVER_STRENGTH = 0.3  # How much of the source is left in the noise that a cover starts from.
 TAIL_LATENTS = 1  # Made behind the end of the loop, to lead back into its start.
 _NOISE_MIN = 0.01  # The pipeline wants some.

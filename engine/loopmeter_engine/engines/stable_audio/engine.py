@@ -17,7 +17,7 @@ from torch import Tensor
 from loopmeter import LoopRequest
 from loopmeter_engine.capabilities import refuse_unsupported
 from loopmeter_engine.contract import EngineFailed, EngineInfo, Plan, ScoreSheet
-from loopmeter_engine.engines.libraries import between_steps, quiet_libraries
+from loopmeter_engine.engines.libraries import between_steps, quiet_libraries, working_device
 from loopmeter_engine.engines.memory import choose_mode, device_name, free_bytes
 from loopmeter_engine.engines.opening import STABLE_AUDIO, find_weights
 from loopmeter_engine.engines.stable_audio.asking import Asked, ask
@@ -154,7 +154,7 @@ class StableAudioEngine(WindowedEngine):
     def _encoded(self, asked: Asked) -> Tensor:
         """The source as latents, (T, width): the model only leaves it about as it was where it is to stay."""
         vae = self.vae()
-        sound = torch.from_numpy(asked.source)[None].to(device=vae.device, dtype=vae.dtype)
+        sound = torch.from_numpy(asked.source)[None].to(device=working_device(vae), dtype=vae.dtype)
         with torch.no_grad():
             latents: Tensor = vae.encode(sound).latents[0].T.float().cpu()
         return latents
