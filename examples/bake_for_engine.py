@@ -17,7 +17,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from loopmeter import Loopmeter
+from loopmeter import Loopmeter, LoopmeterError
 from loopmeter.bake import Pack, PackLoop, bake, load_music, plan_bake
 
 GODOT_IMPORT = """\
@@ -121,8 +121,11 @@ def main() -> None:
     parser.add_argument("--project", type=Path, required=True, help="the project's folder")
     parser.add_argument("--max-tokens", type=int, help="budget; without it, whatever the printed price is")
     given = parser.parse_args()
-    with Loopmeter() as client:
-        pack = bake_for_engine(client, given.music, given.engine, given.project, given.max_tokens)
+    try:
+        with Loopmeter() as client:
+            pack = bake_for_engine(client, given.music, given.engine, given.project, given.max_tokens)
+    except LoopmeterError as error:
+        raise SystemExit(f"bake_for_engine: {error}") from None
     print(f"{pack.folder}: {len(pack.manifest.files())} files")
 
 

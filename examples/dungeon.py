@@ -18,7 +18,7 @@ from pathlib import Path
 import pygame
 
 from loopmeter.adaptive import AdaptivePlayer, Arrangement, Event, PackSource, PygameOutput, SectionStarted
-from loopmeter.bake import Pack
+from loopmeter.bake import Pack, PackDamaged
 
 SIZE = (480, 320)
 SPEED = 140.0  # pixels a second
@@ -119,4 +119,7 @@ def play(folder: Path) -> None:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="A small game with adaptive music.")
     arguments.add_argument("pack", type=Path, help="folder made by: loopmeter bake examples/music.toml -o FOLDER")
-    play(arguments.parse_args().pack)
+    try:
+        play(arguments.parse_args().pack)
+    except PackDamaged as error:
+        raise SystemExit(f"dungeon: {error}") from None

@@ -91,3 +91,11 @@ def test_unreals_script_imports_every_file_and_lets_loops_loop(tmp_path: Path) -
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     assert printed.count("True") == 6 and "('/Game/Music/found.wav', False)" in printed
+
+
+def test_what_cannot_be_baked_is_one_sentence(tmp_path: Path) -> None:
+    with FakeGateway(tokens=100).serve() as url, pytest.raises(subprocess.CalledProcessError) as caught:
+        run(url, "godot", tmp_path, "--max-tokens", "50")
+
+    assert caught.value.stderr.startswith("bake_for_engine: expected a price of at most 50 tokens, found 5600;")
+    assert len(caught.value.stderr.splitlines()) == 1

@@ -94,3 +94,11 @@ def shows(picture: Path, colour: tuple[int, int, int]) -> bool:
 
     pixels = np.rint(imread(picture)[:, :, :3] * 255).astype(int)
     return int(np.all(pixels == colour, axis=2).sum()) >= 40
+
+
+def test_without_a_pack_the_game_says_how_to_make_one(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "dungeon.py"), str(tmp_path / "nothing")]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert said.returncode == 1
+    assert said.stderr.startswith("dungeon: expected a pack at") and "make one with 'loopmeter bake'" in said.stderr

@@ -150,7 +150,8 @@ def load_music(path: str | os.PathLike[str]) -> Music:
     try:
         tables = tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InvalidMusicFile(f"expected a readable file, found {error}; pass the path of a music.toml") from error
+        found = f"{error.strerror or error} at {source}"
+        raise InvalidMusicFile(f"expected a readable file, found {found}; pass the path of a music.toml") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidMusicFile(f"{source}: expected TOML, found {error}") from error
     try:
