@@ -62,10 +62,15 @@ class Database:
         if as_json or self._as_json:
             click.echo(json.dumps(result))
             return
+        shown = list(result[key] if rows is None else rows)
         table = Table(box=None)
         for column in columns:
-            table.add_column(column.removesuffix("_ms"), no_wrap=column.endswith("id"))  # An id is there to be copied.
-        for row in result[key] if rows is None else rows:
+            # An id is there to be copied, a number to be compared.
+            counts = not column.endswith("at_ms") and all(isinstance(row[column], int) for row in shown)
+            table.add_column(
+                column.removesuffix("_ms"), justify="right" if counts else "left", no_wrap=column.endswith("id")
+            )
+        for row in shown:
             table.add_row(*(Text(_shown(row[column], column)) for column in columns))
         print_table(table)
 
