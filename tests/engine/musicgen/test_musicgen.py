@@ -106,6 +106,15 @@ def test_another_process_goes_on_from_the_state_with_the_same_bits(checkpoint: P
         list(elsewhere.lease(REQUEST, 1, 1, chunks[1].state_after))
 
 
+def test_a_folder_without_the_generation_settings_plays_the_same(
+    checkpoint: Path, musicgen: MusicGenEngine, tmp_path: Path
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "bare")
+    (tmp_path / "bare" / "generation_config.json").unlink()
+    bare = MusicGenEngine(tmp_path / "bare", device="cpu")
+    assert next(bare.lease(REQUEST, 0, 1, None)).pcm == next(musicgen.lease(REQUEST, 0, 1, None)).pcm
+
+
 def test_the_first_chunk_waits_only_for_its_own_codes(checkpoint: Path) -> None:
     engine = MusicGenEngine(checkpoint, device="cpu")
     request = engine.plan(REQUEST.model_copy(update={"bars": 8})).request  # 12.8 s, 640 frames of codes.

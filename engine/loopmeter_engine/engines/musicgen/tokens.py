@@ -34,7 +34,8 @@ class Decoding:
         self._seed = seed
         self._guidance = guidance
         self._frames = frames
-        self._start = model.generation_config.decoder_start_token_id
+        start = model.generation_config.decoder_start_token_id  # None where the folder came without that file.
+        self._start: int = model.decoder.config.pad_token_id if start is None else start  # One token is both.
         self._past: Any = None
         self._fed = 0
         self._codes = torch.full((self._books, frames), -1, dtype=torch.long)
