@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ import torch
 
 from loopmeter import LivePrompt, LiveRequest, LoopRequest
 from loopmeter_engine.engine import LoopmeterEngine
-from loopmeter_engine.processes.engine import engine_in_processes
+from loopmeter_engine.processes.engine import ProcessEngine, engine_in_processes
+from loopmeter_engine.processes.giving_back import IDLE_S
 from loopmeter_engine.testing import make_all, make_live
 
 LOOP = LoopRequest(prompt="deep house with bass", tempo_bpm=240, bars=1, quality="hifi")
@@ -62,18 +64,32 @@ def test_a_session_that_is_done_leaves_no_tensor_to_a_sweep(engine: LoopmeterEng
 
 @pytest.mark.soak
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="read from Linux's /proc")
-def test_memory_of_an_engine_process_is_flat_once_it_is_warm() -> None:
-    """Eight loops at a time. What eight streams need at their worst is reached in the first hundred loops."""
+def test_an_engine_process_comes_back_to_the_same_memory_after_every_fifty_loops() -> None:
+    """Eight at a time, then silence until it gives back what the allocator kept: what stays does not grow.
+
+    Not to the byte: the last sixteen loops stay prepared, and some are four times as long as others. Measured: 767,
+    770, 804, 808 MB. What waited for a sweep was 100 MB by then.
+    """
     engine = engine_in_processes("loopmeter", 1, cores=1)
     try:
-        with ThreadPoolExecutor(8) as streams:
-            list(streams.map(lambda seed: make_all(engine, _loop(seed)), range(96)))
-            warm = _resident_bytes(engine.crew.pids[0])
-            for first in range(96, 384, 96):
-                list(streams.map(lambda seed: make_all(engine, _loop(seed)), range(first, first + 96)))
-                assert _resident_bytes(engine.crew.pids[0]) < 1.05 * warm
+        rests = [_rest_bytes(engine, range(first, first + 48)) for first in range(0, 192, 48)]
     finally:
         engine.close()
+
+    assert max(rests[1:]) < 1.1 * rests[0], rests
+
+
+def _rest_bytes(engine: ProcessEngine, seeds: range) -> int:
+    """What the process holds once it has made these loops and given back the rest."""
+    pid = engine.crew.pids[0]
+    with ThreadPoolExecutor(8) as streams:
+        list(streams.map(lambda seed: make_all(engine, _loop(seed)), seeds))
+    busy, until_s = _resident_bytes(pid), time.monotonic() + 3 * IDLE_S
+    while _resident_bytes(pid) > 0.9 * busy:
+        assert time.monotonic() < until_s, f"expected less than {busy} bytes after {IDLE_S:g} s of silence"
+        time.sleep(1)
+    time.sleep(1)  # It may have been seen on its way.
+    return _resident_bytes(pid)
 
 
 def _loop(seed: int) -> LoopRequest:
