@@ -36,8 +36,9 @@ class PostgresStore:
     def __init__(self, url: URL) -> None:
         self._url = url.set(drivername="postgresql+asyncpg")
         # Writers find rows by their keys. While a table is small, or was when a plan was made, the server thinks that
-        # reading all of it is less work; for 32 rows at a time it is not.
-        self._writer = _engine(self._url, WRITERS, enable_seqscan="off")
+        # reading all of it is less work; for 32 rows at a time it is not. Servers before 18 take what cannot be found
+        # by a key for so much work then that they would compile it first.
+        self._writer = _engine(self._url, WRITERS, enable_seqscan="off", jit="off")
         self._committing = self._writer.execution_options(isolation_level="AUTOCOMMIT")  # The same connections.
         # A reader sees one moment of the database, in all its statements.
         self._reader = _engine(self._url, READERS).execution_options(
