@@ -109,7 +109,6 @@ class Gateway:
         await self._take_up_orphans(alone=not self.database.shared)
         self._worker.start()
         self.keep(self._sweep_on())
-        self.keep(self._score_late())
         if self._usage is not None:
             self.keep(self._usage.run(self.id, self.settings.usage_every_s))
         self.ready = True

@@ -66,8 +66,18 @@ class Wire:
     db: str
     break_after: bytes = b""
     broken: int = 0
+    cut: bool = False  # While it is, nothing gets through.
+
+    async def lay(self) -> tuple[asyncio.Server, str]:
+        """The wire, and the address of the database behind it."""
+        lines = await asyncio.start_server(self.carry, "127.0.0.1", 0)
+        port = lines.sockets[0].getsockname()[1]
+        return lines, f"postgresql+asyncpg://postgres@127.0.0.1:{port}{urlsplit(self.db).path}"
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.cut:
+            writer.close()
+            return
         socket = f"{parse_qs(urlsplit(self.db).query)['host'][0]}/.s.PGSQL.5432"
         answers, asks = await asyncio.open_unix_connection(socket)
         there = asyncio.create_task(self._there(reader, asks))
@@ -84,6 +94,8 @@ class Wire:
 
     async def _there(self, reader: asyncio.StreamReader, asks: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
+            if self.cut:
+                return asks.close()
             asks.write(data)
             if self.break_after and self.break_after in data:
                 self.break_after = b""
@@ -97,9 +109,7 @@ async def test_a_charge_whose_answer_is_lost_is_not_charged_again(house: House, 
     """And the job goes on from where the database says that it is, by itself."""
     house.grant(800)
     wire = Wire(house.settings.db)
-    lines = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
-    port = lines.sockets[0].getsockname()[1]
-    db = f"postgresql+asyncpg://postgres@127.0.0.1:{port}{urlsplit(house.settings.db).path}"
+    lines, db = await wire.lay()
     async with lines, house.open(db=db, sweep_every_s=0.05) as client:
         wire.break_after = words
         job_id = (await client.order()).json()["id"]
@@ -112,6 +122,25 @@ async def test_a_charge_whose_answer_is_lost_is_not_charged_again(house: House, 
 
     assert (job["state"], job["tokens_charged"]) == ("completed", 800)
     assert house.audit() == CLEAN
+
+
+@pytest.mark.anyio
+@ON_POSTGRESQL
+async def test_while_the_database_is_away_every_answer_is_not_ready(house: House) -> None:
+    house.grant(800)
+    wire = Wire(house.settings.db)
+    lines, db = await wire.lay()
+    async with house.open(db=db) as client:
+        wire.cut = True
+        away = [await client.http.get(path) for path in ("/readyz", "/v1/balance")] + [await client.order()]
+        alive = await client.http.get("/healthz")
+        wire.cut = False
+        back = [await client.http.get(path) for path in ("/readyz", "/v1/balance")]
+        lines.close()
+
+    assert [(each.status_code, each.json()["code"]) for each in away] == [(503, "not_ready")] * 3
+    assert all("Retry-After" in each.headers for each in away)
+    assert [each.status_code for each in (alive, *back)] == [200] * 3
 
 
 @pytest.mark.anyio

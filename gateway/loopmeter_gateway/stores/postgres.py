@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+import asyncpg
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -28,6 +29,11 @@ TRIES = 6
 IDLE_LIMIT_MS = 10_000  # Of a transaction whose gateway stands still: then the server undoes it and frees its locks.
 _UNIQUE_VIOLATION, _DEADLOCK, _SERIALIZATION = "23505", "40P01", "40001"
 _NOT_IN_REPERTOIRE = "22021"
+_NO_CONNECTION = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # Errors of statements are DBAPIError.
+
+
+class DatabaseAway(Exception):
+    """The server cannot be reached. What was to be written may be durable, if it went away in that very moment."""
 
 
 class PostgresStore:
@@ -91,6 +97,8 @@ class PostgresStore:
             except DBAPIError as error:
                 if not (tries_left and error.connection_invalidated):  # The server was restarted, perhaps.
                     raise _refused(error) from error
+            except _NO_CONNECTION as error:
+                raise DatabaseAway(str(error)) from error
         raise AssertionError("the last try returns or raises")
 
     async def _write(self, work: Work[_Result]) -> _Result:
@@ -106,6 +114,8 @@ class PostgresStore:
                 broken = error.connection_invalidated and not finished
                 if tries == TRIES or not (broken or _may_pass(error, tries)):
                     raise _refused(error) from error
+            except _NO_CONNECTION as error:
+                raise DatabaseAway(str(error)) from error
             await asyncio.sleep(random.uniform(0, 0.02))
         raise AssertionError("the last try returns or raises")
 
@@ -115,6 +125,8 @@ class PostgresStore:
                 return await connection.run_sync(work)
         except DBAPIError as error:
             raise _refused(error) from error
+        except _NO_CONNECTION as error:
+            raise DatabaseAway(str(error)) from error
 
 
 def _engine(url: URL, size: int, **settings: str) -> AsyncEngine:
@@ -130,6 +142,8 @@ def _engine(url: URL, size: int, **settings: str) -> AsyncEngine:
 
 def _refused(error: DBAPIError) -> Exception:
     """What to raise for an error of the driver: text that PostgreSQL cannot hold, and SQLite can, is bad input."""
+    if error.connection_invalidated:
+        return DatabaseAway(str(error.orig))
     if getattr(error.orig, "sqlstate", None) == _NOT_IN_REPERTOIRE:
         return Refused("invalid_request", "expected text without the character NUL, found one with it")
     return error
