@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
 
-from loopmeter import ENDED_STATES, ChunkReceived, Loopmeter
+from loopmeter import ENDED_STATES
 
 from .conftest import BOTH_STORES, ON_POSTGRESQL, House, until
-from .test_server import CLEAN, REQUEST, serving, sound_of
+from .test_server import CLEAN, survive
 
 CUT_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
 
@@ -27,34 +26,8 @@ def cut_connections(db: str) -> None:
 
 @ON_POSTGRESQL
 def test_streams_survive_that_all_connections_break(house: House) -> None:
-    house.grant(20_000)
-    requests = [REQUEST.model_copy(update={"seed": number}) for number in range(8)]
-    with serving(house, slow_s=0.002, fast=0) as server, Loopmeter(server.url, house.key) as client:
-        made: dict[int, list[ChunkReceived]] = {}
-        received = threading.Semaphore(0)
-
-        def read(number: int) -> None:
-            with client.loops.stream(requests[number]) as stream:
-                made[number] = []
-                for event in stream:
-                    made[number].append(event)
-                    received.release()
-
-        threads = [threading.Thread(target=read, args=(number,)) for number in range(len(requests))]
-        for thread in threads:
-            thread.start()
-        for cut_after in random.Random(1).sample(range(5, 25), 6):
-            for _ in range(cut_after):
-                assert received.acquire(timeout=20)
-            cut_connections(house.settings.db)
-        for thread in threads:
-            thread.join(timeout=30)
-        jobs = client.usage().entries
-
-    assert [b"".join(event.pcm for event in made[number]) for number in range(8)] == [sound_of(r) for r in requests]
-    assert [(job.state, job.tokens_charged) for job in jobs] == [("completed", job.tokens_quoted) for job in jobs]
-    assert len(jobs) == 8
-    assert house.audit() == CLEAN
+    pauses = random.Random(1).sample(range(5, 25), 6)
+    survive(house, 8, pauses, lambda server: cut_connections(server.house.settings.db), slow_s=0.002)
 
 
 @dataclass

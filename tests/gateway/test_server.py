@@ -197,9 +197,19 @@ def test_streams_survive_two_hundred_kills(house: House, round_number: int) -> N
 def _kill_under_load(house: House, seed: int) -> None:
     """Four streams, and three kills at moments drawn from the seed."""
     print("seed", seed)
-    house.grant(20_000)
-    requests = [REQUEST.model_copy(update={"seed": number}) for number in range(4)]
-    with serving(house, slow_s=0.004, fast=0) as server, Loopmeter(server.url, house.key, **PATIENT) as client:
+
+    def kill(server: Server) -> None:
+        server.stop(signal.SIGKILL)
+        server.start()
+
+    survive(house, 4, random.Random(seed).sample(range(5, 25), 3), kill, slow_s=0.004)
+
+
+def survive(house: House, streams: int, pauses: list[int], disturb: Callable[[Server], None], *, slow_s: float) -> None:
+    """Several streams, disturbed each time after so many chunks: all are whole, and cost what was quoted."""
+    house.grant(5000 * streams)
+    requests = [REQUEST.model_copy(update={"seed": number}) for number in range(streams)]
+    with serving(house, slow_s=slow_s, fast=0) as server, Loopmeter(server.url, house.key, **PATIENT) as client:
         made: dict[int, list[ChunkReceived]] = {}
         received = threading.Semaphore(0)
 
@@ -210,21 +220,22 @@ def _kill_under_load(house: House, seed: int) -> None:
                     made[number].append(event)
                     received.release()
 
-        threads = [threading.Thread(target=read, args=(number,)) for number in range(4)]
+        threads = [threading.Thread(target=read, args=(number,)) for number in range(streams)]
         for thread in threads:
             thread.start()
-        for kill_after in random.Random(seed).sample(range(5, 25), 3):
-            for _ in range(kill_after):
+        for pause in pauses:
+            for _ in range(pause):
                 assert received.acquire(timeout=60)
-            server.stop(signal.SIGKILL)
-            server.start()
+            disturb(server)
         for thread in threads:
             thread.join(timeout=60)
         jobs = client.usage().entries
 
-    assert [b"".join(event.pcm for event in made[number]) for number in range(4)] == [sound_of(r) for r in requests]
+    assert [b"".join(event.pcm for event in made[number]) for number in range(streams)] == [
+        sound_of(request) for request in requests
+    ]
     assert [(job.state, job.tokens_charged) for job in jobs] == [("completed", job.tokens_quoted) for job in jobs]
-    assert len(jobs) == 4
+    assert len(jobs) == streams
     assert house.audit() == CLEAN
 
 
