@@ -174,9 +174,9 @@ async def _charges(url: str, streams: int, customers: int, seconds: float, *, gr
                     return
                 delivery = _delivery(job, index)
                 if grouped:
-                    await deliveries.deliver(delivery)
+                    job = (await deliveries.deliver(delivery)).record
                 else:
-                    await database.write(partial(deliver_chunk, delivery=delivery))
+                    job = (await database.write(partial(deliver_chunk, delivery=delivery))).record
                 counted.count += 1
 
         await asyncio.gather(*(stream(job) for job in jobs))

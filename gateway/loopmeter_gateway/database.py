@@ -37,6 +37,7 @@ class Store(Protocol):
     async def stop(self) -> None: ...
     async def read(self, work: Work[_Result]) -> _Result: ...
     async def write(self, work: Work[_Result]) -> _Result: ...
+    async def write_statement(self, work: Work[_Result]) -> _Result: ...
 
 
 class Database:
@@ -85,6 +86,11 @@ class Database:
         Work that was queued runs even if the caller is cancelled.
         """
         return await self._store.write(work)
+
+    async def write_statement(self, work: Work[_Result]) -> _Result:
+        """``write`` for work that is one statement. PostgreSQL commits that by itself, in the same message; it is not
+        run again. After an error of the connection it may be durable or not."""
+        return await self._store.write_statement(work)
 
     def read_here(self, work: Work[_Result]) -> _Result:
         """``read`` for those who are in a thread of their own. Not for the thread of the event loop: it would wait

@@ -70,6 +70,7 @@ class Gateway:
             self._usage = UsageSender(self.database, *named, self.now_ms)
         self.chunks = KeptChunks(open_chunk_store(settings.chunks, settings.data), self.database)
         self.live_jobs: dict[str, LiveJob] = {}
+        self._adrift: set[str] = set()  # Jobs of which only the database knows how far they are.
         self.keys_used: dict[str, int] = {}  # and when, until the next sweep writes it down
         self.ready = False
         self.closing = False
@@ -108,7 +109,6 @@ class Gateway:
         await self._take_up_orphans(alone=not self.database.shared)
         self._worker.start()
         self.keep(self._sweep_on())
-        self.keep(self._score_late())
         if self._usage is not None:
             self.keep(self._usage.run(self.id, self.settings.usage_every_s))
         self.ready = True
@@ -250,7 +250,14 @@ class Gateway:
         try:
             with span("deliver", job_id=live.record.id, chunk=chunk.index):
                 await self.chunks.put(live.record, chunk)
-                record, live.latest = await live.deliver(self._deliveries, delivery)
+                try:
+                    record, live.latest = await live.deliver(self._deliveries, delivery)
+                except (Refused, owners.JobMoved):
+                    raise
+                except Exception:  # Perhaps after the commit: the database knows, and is asked by the sweep.
+                    self._adrift.add(live.record.id)
+                    self._let_go(live)
+                    raise
             if live.latest is not None:
                 self.metrics.delivered(live.kind, live.latest.meter, time.perf_counter() - began_s)
             live.ahead.popleft()
@@ -336,7 +343,7 @@ class Gateway:
             self._let_go(live)
 
     def _let_go(self, live: LiveJob) -> None:
-        """Another gateway makes this job now."""
+        """Another gateway makes this job now, or this one will take it up anew."""
         live.stopping = live.moved = True
         self.live_jobs.pop(live.record.id, None)
         live.notify()
@@ -353,6 +360,7 @@ class Gateway:
         if self.database.shared:
             await self._take_up_orphans(alone=False)
             await self._count_together()
+        await self._take_up_adrift()
         await self.sessions.sweep()
         oldest = self.clock.now() - timedelta(seconds=self.settings.grace_s)
         for live in list(self.live_jobs.values()):
@@ -435,6 +443,13 @@ class Gateway:
                 self.register(live, find_plan(book, record.offer.plan))
         return live
 
+    async def _take_up_adrift(self) -> None:
+        for job_id in list(self._adrift):
+            record = await self.database.read(partial(owners.find_unfinished, job_id=job_id, gateway_id=self.id))
+            if record is not None:
+                await self._take_up(record)
+            self._adrift.discard(job_id)
+
     def register(self, live: LiveJob, plan: PlanInfo) -> None:
         """Make a job, as soon as it has a reader, as soon as its plan lets it."""
         live.priority = plan.priority
@@ -448,10 +463,16 @@ class Gateway:
         """Be the reader of a job that runs by itself."""
         self.attach(live)
         try:
-            while not isinstance(await self.next_event(live, live.record.chunks_delivered), StreamEnded):
-                pass
-        except owners.JobMoved:
-            pass  # Whoever makes it now reads it to its end, too.
+            while True:
+                try:
+                    if isinstance(await self.next_event(live, live.record.chunks_delivered), StreamEnded):
+                        return
+                except owners.JobMoved:
+                    return  # Whoever makes it now reads it to its end, too.
+                # A full disk now may be a free one later, until the hold expires.
+                except Exception:
+                    _log.exception("job %s stands still and is tried again", live.record.id)
+                    await asyncio.sleep(self.settings.sweep_every_s)
         finally:
             self.detach(live)
 

@@ -114,6 +114,7 @@ def house(tmp_path: Path, store: str) -> House:
 
 
 BOTH_STORES = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import IntegrityError
 
 from loopmeter_gateway.database import Database, create_tables, open_writer
 from loopmeter_gateway.stores.sqlite import LOG_PAGES_MAX, SqliteStore
 from loopmeter_gateway.tables import customers
 
-from .conftest import until
+from .conftest import BOTH_STORES, ON_POSTGRESQL, until
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +71,34 @@ async def test_work_of_a_caller_that_left_still_runs(database: Database) -> None
     assert await database.read(names) == ["left", "stayed"]
 
 
-@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+@BOTH_STORES
+async def test_a_statement_is_durable_when_it_returns(store: str) -> None:
+    database = Database(store)
+    await database.start()
+
+    await database.write_statement(lambda c: add(c, "one"))
+    with pytest.raises(IntegrityError):
+        await database.write_statement(lambda c: add(c, "one"))
+
+    assert await database.read(names) == ["one"]
+    await database.stop()
+
+
+@ON_POSTGRESQL
+async def test_postgresql_commits_a_statement_without_being_told_to(store: str) -> None:
+    database = Database(store)
+    await database.start()
+
+    def transactions(connection: Connection) -> int:
+        return len({connection.execute(text("SELECT pg_current_xact_id()::text")).scalar_one() for _ in range(2)})
+
+    assert await database.write(transactions) == 1
+    assert await database.write_statement(transactions) == 2
+    assert await database.write(transactions) == 1  # On the same connection, perhaps.
+    await database.stop()
+
+
+@ON_POSTGRESQL
 async def test_a_reader_that_leaves_does_not_break_its_connection(store: str) -> None:
     """A gateway that stops cancels its sweeper in the middle of a read; the driver would close the connection later."""
     database, began, before = Database(store), asyncio.Event(), asyncio.all_tasks()

@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlalchemy import Connection, event, select, update
+from sqlalchemy import Connection, event, func, select, update
+from sqlalchemy.exc import DBAPIError
 
 from loopmeter import LoopRequest
 from loopmeter_engine.contract import Chunk, Usage
 from loopmeter_engine.fake import FakeEngine
 from loopmeter_gateway.accounts.customers import create_customer
 from loopmeter_gateway.database import Database, once
-from loopmeter_gateway.jobs.deliveries import Deliveries, Delivery, deliver_chunk, deliver_chunks
+from loopmeter_gateway.jobs.deliveries import (
+    Delivered,
+    Deliveries,
+    Delivery,
+    charge_at_once,
+    deliver_chunk,
+    deliver_chunks,
+)
 from loopmeter_gateway.jobs.owners import JobMoved, claim
 from loopmeter_gateway.jobs.records import JobRecord, Order, end_job, expire_jobs, order_job
 from loopmeter_gateway.money import ledger, movements
@@ -25,12 +34,11 @@ from loopmeter_gateway.money.audit import Audit, audit
 from loopmeter_gateway.money.price_book import load_price_book
 from loopmeter_gateway.money.quotes import make_offer
 from loopmeter_gateway.problems import Refused
-from loopmeter_gateway.tables import jobs
+from loopmeter_gateway.tables import chunks, jobs
 
-from .conftest import BOTH_STORES, OFF_PEAK
+from .conftest import BOTH_STORES, OFF_PEAK, ON_POSTGRESQL
 
 pytestmark = pytest.mark.anyio
-ON_POSTGRESQL = pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 CLEAN = Audit(posted_sum=0, open_holds=0, faults=())
 REQUEST = LoopRequest(prompt="x", tempo_bpm=120, bars=1)  # 2 s, 800 tokens off peak
 HOUR_MS = 3_600_000
@@ -147,7 +155,7 @@ async def test_as_many_statements_however_many_charges(shop: Shop, statements: i
     executed: list[str] = []
 
     def count(connection: Connection) -> list[object]:
-        event.listen(connection, "before_execute", lambda *given: executed.append(str(given[1])))
+        event.listen(connection, "before_cursor_execute", lambda *given: executed.append(given[2]))
         return list(deliver_chunks(connection, [delivery(job) for job in made]))
 
     assert len(await shop.database.write(count)) == 40
@@ -155,10 +163,78 @@ async def test_as_many_statements_however_many_charges(shop: Shop, statements: i
 
 
 @ON_POSTGRESQL
-async def test_a_charge_changes_no_index_of_jobs_and_holds(shop: Shop) -> None:
+async def test_charging_at_once_is_one_statement_that_commits_itself(shop: Shop) -> None:
+    made = await shop.orders(40, customers=3)
+    executed: list[str] = []
+
+    def count(connection: Connection) -> list[object]:
+        event.listen(connection, "before_cursor_execute", lambda *given: executed.append(given[2]))
+        return list(charge_at_once(connection, [delivery(job) for job in made]))
+
+    found = await shop.database.write_statement(count)
+
+    assert len(executed) == 1
+    assert len([each for each in found if each is not None]) == 40
+    assert {await shop.state(job) for job in made} == {("running", 1, 800 * made[0].offer.chunk_frames[0] // 88200)}
+    assert await shop.database.read(audit) == replace(CLEAN, open_holds=40)
+
+
+@ON_POSTGRESQL
+async def test_charging_at_once_leaves_out_what_is_not_as_expected(shop: Shop) -> None:
+    cancelled, moved, further, unlike, good = await shop.orders(5)
+    await shop.database.write(lambda c: end_job(c, cancelled.id, "cancelled", 0))
+    await shop.database.write(lambda c: claim(c, moved.id, "another"))
+    await shop.database.write(partial(deliver_chunk, delivery=delivery(further)))
+    wrong = replace(unlike, tokens_charged=1)
+    asked = [delivery(cancelled), delivery(moved, gateway_id="me"), delivery(further), delivery(wrong), delivery(good)]
+
+    found = await shop.database.write_statement(partial(charge_at_once, deliveries=asked))
+
+    assert [each is None for each in found] == [True, True, True, True, False]
+    states = [await shop.state(job) for job in (cancelled, moved, further, unlike, good)]
+    assert [state[:2] for state in states] == [
+        ("cancelled", 0), ("queued", 0), ("running", 1), ("queued", 0), ("running", 1)
+    ]  # fmt: skip
+    assert (await shop.database.read(audit)).faults == ()
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize(
+    "breakage",
+    ["UPDATE holds SET state = 'voided' WHERE id = '{hold}'", "UPDATE holds SET amount = 1 WHERE id = '{hold}'"],
+    ids=["its hold is closed", "more than was held"],
+)
+async def test_charging_at_once_does_all_or_nothing(shop: Shop, breakage: str) -> None:
+    bad, good = await shop.orders(2)
+    await shop.database.write(lambda c: c.exec_driver_sql(breakage.format(hold=bad.hold_id)) and None)
+
+    with pytest.raises(DBAPIError):
+        await shop.database.write_statement(partial(charge_at_once, deliveries=[delivery(good), delivery(bad)]))
+
+    assert [await shop.state(job) for job in (bad, good)] == [("queued", 0, 0)] * 2
+    assert await shop.database.read(lambda c: c.execute(select(func.count()).select_from(chunks)).scalar()) == 0
+
+
+@ON_POSTGRESQL
+async def test_whoever_knows_an_old_record_is_charged_all_the_same(shop: Shop) -> None:
+    (job,) = await shop.orders(1)
+    deliveries = Deliveries(shop.database)
+
+    found = [await deliveries.deliver(delivery(job, index)) for index in range(job.chunk_count)]
+
+    assert [each.record.chunks_delivered for each in found] == [1, 2, 3, 4]
+    assert await shop.state(job) == ("completed", 4, 800)
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("work", [deliver_chunks, charge_at_once], ids=["together", "at once"])
+async def test_a_charge_changes_no_index_of_jobs_and_holds(
+    shop: Shop, work: Callable[[Connection, list[Delivery]], list[object]]
+) -> None:
     """Or it costs the server twice as much: a changed row stays in its page, and all indexes go on pointing there."""
     made = await shop.orders(30)
-    await shop.database.write(partial(deliver_chunks, deliveries=[delivery(job) for job in made]))
+    first = await shop.database.write(partial(deliver_chunks, deliveries=[delivery(job) for job in made]))
+    records = [found.record for found in first if isinstance(found, Delivered)]
 
     def counts(connection: Connection) -> list[tuple[int, int]]:
         wanted = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname IN ('jobs', 'holds')"
@@ -166,7 +242,7 @@ async def test_a_charge_changes_no_index_of_jobs_and_holds(shop: Shop) -> None:
 
     def charge(connection: Connection) -> list[tuple[int, int]]:
         before = counts(connection)
-        deliver_chunks(connection, [delivery(job, 1) for job in made])
+        work(connection, [delivery(record, 1) for record in records])
         return [
             (new - old, in_place - was) for (old, was), (new, in_place) in zip(before, counts(connection), strict=True)
         ]

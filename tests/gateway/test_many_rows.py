@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from loopmeter_gateway.database import once
-from loopmeter_gateway.stores.many_rows import ForEach
+from loopmeter_gateway.stores.many_rows import ForEach, ForThoseThat
 
-from .conftest import BOTH_STORES
+from .conftest import BOTH_STORES, ON_POSTGRESQL
 
-pytestmark = BOTH_STORES
 WORK = ForEach(
     {"name": "text", "more": "bigint", "note": "bytea"},
     "UPDATE stock SET pieces = pieces + given.more FROM given WHERE stock.name = given.name",
@@ -38,6 +37,7 @@ def row(name: str, more: int, note: bytes | None = None) -> dict[str, object]:
     return {"name": name, "more": more, "note": note}
 
 
+@BOTH_STORES
 def test_every_row_goes_through_every_statement(store: str) -> None:
     def work(connection: Connection) -> list[list[tuple[object, ...]]]:
         make(connection)
@@ -53,6 +53,7 @@ def test_every_row_goes_through_every_statement(store: str) -> None:
     ]
 
 
+@BOTH_STORES
 @pytest.mark.parametrize(
     ("rows", "error"),
     [
@@ -71,6 +72,7 @@ def test_what_cannot_be_done_for_one_row_raises_and_is_undone(
     assert once(store, found) == [[("hat", 3), ("kick", 1), ("snare", 2)], [], []]
 
 
+@BOTH_STORES
 def test_values_arrive_as_they_are(store: str) -> None:
     kept = ForEach(
         {"said": "text", "number": "bigint", "share": "double precision", "blob": "bytea"},
@@ -90,3 +92,37 @@ def test_values_arrive_as_they_are(store: str) -> None:
         return [tuple(row) for row in connection.execute(text("SELECT * FROM kept"))]
 
     assert once(store, work) == rows
+
+
+SOME = ForThoseThat(
+    WORK.types,
+    "SELECT offered.* FROM offered JOIN stock ON stock.name = offered.name WHERE stock.pieces > 1",
+    "name",
+    *WORK.statements,
+)
+
+
+@ON_POSTGRESQL
+def test_only_what_the_query_picks_is_done(store: str) -> None:
+    once(store, make)
+
+    rows = [row("kick", 5, b"x"), row("hat", 2, b"y"), row("snare", 1), row("cowbell", 1)]
+    assert sorted(once(store, lambda connection: SOME.run(connection, rows))) == ["hat", "snare"]
+    assert once(store, lambda connection: SOME.run(connection, rows[:1])) == []
+    assert once(store, lambda connection: SOME.run(connection, [])) == []
+    assert once(store, found) == [
+        [("hat", 5), ("kick", 1), ("snare", 3)],
+        [("hat", 2), ("snare", 1)],
+        [("hat", b"y")],
+    ]
+
+
+@ON_POSTGRESQL
+def test_an_update_that_misses_one_that_was_picked_undoes_all(store: str) -> None:
+    strict = WORK.statements[0] + " AND pieces < 3"
+    some = ForThoseThat(WORK.types, "SELECT * FROM offered", "name", strict, *WORK.statements[1:])
+    once(store, make)
+
+    with pytest.raises(DBAPIError, match="division by zero"):
+        once(store, lambda connection: some.run(connection, [row("kick", 1, b"x"), row("hat", 1, b"y")]))
+    assert once(store, found) == [[("hat", 3), ("kick", 1), ("snare", 2)], [], []]

@@ -92,7 +92,7 @@ def explore(server: Server, key: str | None, examples: int, tmp_path: Path) -> s
     """Schemathesis with all its checks; its report."""
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "schemathesis.toml"), "run"]
     command += [f"{server.url}/schema/openapi.json", "--checks", "all", "--max-examples", str(examples), "--seed", "1"]
-    command += ["--phases", "examples,coverage,fuzzing", "--request-timeout", "20", "--no-color"]
+    command += ["--phases", "examples,coverage,fuzzing", "--request-timeout", "60", "--no-color"]
     command += ["--suppress-health-check", "all", "--generation-database", "none"]
     if key is not None:
         command += ["-H", f"Authorization: Bearer {key}"]

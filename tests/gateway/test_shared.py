@@ -24,12 +24,11 @@ from loopmeter_gateway.money import ledger, movements
 from loopmeter_gateway.money.audit import Audit, audit
 from loopmeter_gateway.stores import postgres as postgres_store
 
-from .conftest import LOOP, Gate, House, Postgres, until
+from .conftest import LOOP, ON_POSTGRESQL, Gate, House, Postgres, until
 
 pytestmark = pytest.mark.anyio
 CLEAN = Audit(posted_sum=0, open_holds=0, faults=())
 PROCESSES = 4
-ON_POSTGRESQL = pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 
 
 class Farm:

@@ -17,6 +17,7 @@ from loopmeter import FieldProblem
 from loopmeter_gateway.limits import Allowance
 from loopmeter_gateway.money.quotes import field_problem
 from loopmeter_gateway.problems import PROBLEMS, Refused
+from loopmeter_gateway.stores.postgres import DatabaseAway
 
 _log = logging.getLogger(__name__)
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -93,6 +94,9 @@ def _methods(scope: Scope) -> list[str]:
 def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """Answer what nobody expected, without showing the inside."""
     found = request_id(request.scope)
+    if isinstance(error, DatabaseAway):
+        _log.error("%s %s %s: the database is away: %s", found, request.method, request.url.path, error)
+        return on_refused(request, Refused("not_ready", "expected the database, found it away; ask again"))
     _log.error("%s %s %s", found, request.method, request.url.path, exc_info=error)
     return on_refused(
         request, Refused("internal", f"the gateway broke on its own; its operator finds {found} in the log")

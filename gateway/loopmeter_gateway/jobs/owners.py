@@ -48,6 +48,13 @@ def claim(connection: Connection, job_id: str, gateway_id: str) -> JobRecord:
     return record_of(row)
 
 
+def find_unfinished(connection: Connection, job_id: str, gateway_id: str) -> JobRecord | None:
+    """A job of this gateway that has not ended; ``None`` if it has, or is another's now."""
+    mine = (jobs.c.id == job_id) & (jobs.c.gateway_id == gateway_id) & jobs.c.state.in_(("queued", "running"))
+    row = connection.execute(select(jobs).where(mine)).first()
+    return None if row is None else record_of(row)
+
+
 def claim_orphans(connection: Connection, gateway_id: str, now_ms: int) -> list[JobRecord]:
     """Make those unfinished jobs this gateway's own that nobody who lives makes, oldest first."""
     alive = select(gateways.c.id).where(gateways.c.seen_at_ms > now_ms - DEAD_MS)

@@ -116,7 +116,8 @@ def change_account(connection: Connection, account_id: str, *, needed: int = 0, 
 
 
 # What charges do to the ledger, for ``ForEach``. The caller has locked the holds. The balance takes note when a hold is
-# closed: until then the hold itself says what was posted. 0 tokens leave no entry.
+# closed: until then the hold itself says what was posted. 0 tokens leave no entry. The state is compared so that no
+# index on it is used: it would find all open holds.
 CHARGE = {
     "hold_id": "text",
     "account_id": "text",
@@ -127,7 +128,7 @@ CHARGE = {
 }
 POSTING = (
     "UPDATE holds SET posted = posted + given.tokens, expires_at_ms = given.expires_at_ms FROM given "
-    "WHERE id = given.hold_id AND state = 'open'",
+    "WHERE id = given.hold_id AND (state = 'open') IS TRUE",
     "INSERT INTO transfers (debit_account_id, credit_account_id, amount, hold_id, chunk_index, kind, created_at_ms) "
     f"SELECT given.account_id, '{REVENUE}', given.tokens, given.hold_id, given.chunk_index, 'charge', given.now_ms "
     "FROM given WHERE given.tokens > 0",

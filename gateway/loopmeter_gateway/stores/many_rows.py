@@ -40,8 +40,7 @@ class ForEach:
         if not rows:
             return
         if connection.dialect.name == "postgresql":
-            columns = {name: _array(type_, [row[name] for row in rows]) for name, type_ in self.types.items()}
-            found = list(connection.execute(self._together, columns).one())
+            found = list(connection.execute(self._together, _columns(self.types, rows)).one())
         else:
             found = [connection.execute(statement, rows).rowcount for statement in self._apart]
         updated = [count for count, said in zip(found, self.statements, strict=True) if said.startswith("UPDATE")]
@@ -49,14 +48,8 @@ class ForEach:
 
     @cached_property
     def _together(self) -> TextClause:
-        arrays = ", ".join(
-            f"CAST(:{name} AS {type_}[])" if type_ == _BYTES else f"CAST(CAST(:{name} AS text) AS {type_}[])"
-            for name, type_ in self.types.items()
-        )
-        parts = [f"given AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS given ({', '.join(self.types)}))"]
-        parts += [f"done_{number} AS ({said} RETURNING 1)" for number, said in enumerate(self.statements)]
-        counts = ", ".join(f"(SELECT count(*) FROM done_{number})" for number in range(len(self.statements)))
-        return text(f"WITH {', '.join(parts)} SELECT {counts}")
+        counts = ", ".join(_count(number) for number in range(len(self.statements)))
+        return text(f"WITH {_given(self.types, 'given')}, {_done(self.statements)} SELECT {counts}")
 
     @cached_property
     def _apart(self) -> list[TextClause]:
@@ -66,13 +59,72 @@ class ForEach:
         ]
 
 
+class ForThoseThat:
+    """Statements for those of many rows that a query picks, all in one: PostgreSQL can commit it without being told to.
+
+    The query reads the rows as ``offered``, and may take locks; what it finds is what the statements call ``given``.
+    Of each of these ``answer`` is handed back. Else as ``ForEach``.
+    """
+
+    def __init__(self, types: Mapping[str, str], query: str, answer: str, *statements: str) -> None:
+        self.types = dict(types)
+        missed = " OR ".join(
+            f"{_count(number)} <> count(*)" for number, said in enumerate(statements) if said.startswith("UPDATE")
+        )
+        self._all = text(
+            f"WITH {_given(self.types, 'offered')}, given AS MATERIALIZED ({query}), {_done(statements)} "
+            f"SELECT array_agg(given.{answer}), 1 / CASE WHEN {missed} THEN 0 ELSE 1 END FROM given"
+        )
+
+    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Run all statements for those rows that the query picks; the answers.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: a row breaks a rule of its table, or an update did not find what it was to
+                change (a division by zero). Nothing was done, unless it is the connection that broke.
+        """
+        if not rows:
+            return []
+        answers, _ = connection.execute(self._all, _columns(self.types, rows)).one()
+        return answers or []
+
+
+def _given(types: Mapping[str, str], called: str) -> str:
+    """The rows of values as a table."""
+    arrays = ", ".join(
+        f"CAST(:{name} AS {type_}[])" if type_ == _BYTES else f"CAST(CAST(:{name} AS text) AS {type_}[])"
+        for name, type_ in types.items()
+    )
+    return f"{called} AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS {called} ({', '.join(types)}))"
+
+
+def _done(statements: Sequence[str]) -> str:
+    return ", ".join(f"done_{number} AS ({said} RETURNING 1)" for number, said in enumerate(statements))
+
+
+def _count(number: int) -> str:
+    return f"(SELECT count(*) FROM done_{number})"
+
+
+def _columns(types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: _array(type_, [row[name] for row in rows]) for name, type_ in types.items()}
+
+
 def _array(type_: str, values: list[Any]) -> Any:
     """A column of values as PostgreSQL reads an array; bytes, which may be long, as the driver sends them."""
     if type_ == _BYTES:
         return values
-    said = _quoted if type_ == "text" else str
-    return "{" + ",".join(["NULL" if value is None else said(value) for value in values]) + "}"
+    if type_ == "text":
+        return _texts(values)
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
-def _quoted(value: str) -> str:
+def _texts(values: list[str | None]) -> str:
+    joined = ",".join(["NULL" if value is None else f'"{value}"' for value in values])
+    if "\\" in joined or joined.count('"') != 2 * (len(values) - values.count(None)):
+        joined = ",".join(["NULL" if value is None else _escaped(value) for value in values])
+    return "{" + joined + "}"
+
+
+def _escaped(value: str) -> str:
     return '"' + value.replace("\\", r"\\").replace('"', r"\"") + '"'

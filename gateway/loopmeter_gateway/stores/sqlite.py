@@ -129,6 +129,9 @@ class SqliteStore:
         await self._queue.put(_Waiting(work, done))
         return await done
 
+    async def write_statement(self, work: Work[_Result]) -> _Result:
+        return await self.write(work)
+
     def _read(self, work: Work[_Result]) -> _Result:
         with self._readers.begin() as connection:
             return work(connection)

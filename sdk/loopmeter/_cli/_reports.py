@@ -65,7 +65,10 @@ def audit(obj: Database, as_json: bool) -> None:
 @JSON_OPTION
 @click.pass_obj
 def margin(obj: Database, /, since: datetime | None, until: datetime | None, as_json: bool, **rates: int) -> None:
-    """Show tokens sold against device seconds and their cost, per model, plan and customer."""
+    """Show tokens sold against device seconds and their cost, per model, plan and customer.
+
+    Revenue and margin are what is left after refunds.
+    """
     with administration() as gateway:
         result = gateway.margin(obj.db, since, until, _rates_of(rates))
     rows = [
@@ -85,7 +88,10 @@ def margin(obj: Database, /, since: datetime | None, until: datetime | None, as_
 def simulate(
     obj: Database, /, price_book: str, since: datetime | None, until: datetime | None, as_json: bool, **rates: int
 ) -> None:
-    """Price past usage again, under another book: a name, or a TOML file. Nothing changes."""
+    """Price past usage again, under another book: a name, or a TOML file. Nothing changes.
+
+    Refunds are left out, before and after: compare with 'margin' only where there were none.
+    """
     with administration() as gateway:
         text = Path(price_book).read_text(encoding="utf-8") if price_book.endswith(".toml") else price_book
         result = gateway.simulate(obj.db, text, since, until, _rates_of(rates))
@@ -94,7 +100,7 @@ def simulate(
     obj.print_rows(result, as_json, "total", columns, rows)
     if not as_json and any(rates.values()):
         before, after = (_money(result[f"margin_{side}_micros"]) for side in ("before", "after"))
-        click.echo(f"margin {before} -> {after} (cost {_money(result['cost_micros'])})")
+        click.echo(f"margin {before} -> {after} (cost {_money(result['cost_micros'])}; refunds are not taken off)")
 
 
 def _rates_of(rates: dict[str, int]) -> Any:
