@@ -36,31 +36,31 @@ CAUSES: dict[str, str] = {
     ),
     "hits": ("Hits that the codec keeps and the transformer loses. Next: train the transformer for longer."),
     "low_hits": (
-        "Neither phases nor short windows are at fault, but the decoder's long windows below 500 Hz, which tell too "
-        "little about when a kick begins: with the ground truth's in their place, seven codec round trips were off by "
-        "1.1 ms instead of 7.8 (training log). Next: weigh those bins around hits in the codec's training."
+        "A kick's first period lasts 20 ms, and the judge hears where it begins; what is told of hits gives the long "
+        "window's lowest bins a level, phase.py their place. Next: train what the decoder is told for longer."
     ),
     "high_hits": (
         "The codec's column has most of it: short windows follow each other every 2.9 ms. Next: half that hop."
     ),
     "pre_echo": "What the short windows (12 ms) smear before a hit. Next: shorter windows at hits.",
     "midi": (
-        "As for notes and hits of composed loops. A file holds rhythms and leaps that no grammar writes, and 30 % "
-        "of the training scores are such. Next: train for longer, with a larger share of them."
+        "The notes are told and their partials are there; what rings and how it decays decides whether Basic Pitch "
+        "hears one note or two, and chords blur those most. Next: train what the decoder is told for longer."
     ),
     "chords": (
         "Compare the codec's column: what is lost there are the partials that tell major from minor. Next: as for "
         "notes."
     ),
     "stems_own": (
-        "Compare the codec's column: blur of one layer looks to the judge like a little of another that plays in "
-        "the same range at the same time. Next: as for notes."
+        "Pads are the least alike, slow and in chorus: to the judge they hold a little of other layers that play in "
+        "the same range. Next: voices that ring for longer than two seconds, and more training of pads."
     ),
     "instruments": (
-        "Families that differ in attack or noise more than in their spectrum are blurred alike. Next: as for notes."
+        "What the decoder is told brings attack and partials; chorus, long reverb and saturation of several notes "
+        "together are no part of it yet, which chords and pads live on. Next: train it for longer, with those."
     ),
     "sections": (
-        "The level of a section follows its layers and hits, as the transformer plays them. Next: as for hits."
+        "The level of a section follows its layers and hits, as they are played. Next: judge levels by layer."
     ),
     "time": ("Time is measured while the other piece is made on the same cores; `make bench` measures it in turns."),
 }
