@@ -57,7 +57,7 @@ def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score | None) -> Fl
     rolls = partial_rolls(features[:, :-AHEAD_FRAMES])
     h, _ = decoder.features(latents, decoder.init_state(1))
     told = told_of(features, voices, global_features([score]))
-    spectra = decoder.spectra(h, rolls, None if timbres is None else timbres(h, told))
+    spectra = decoder.spectra(h, rolls, None if timbres is None else timbres(h, told, rolls))
     notes = sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0)
     begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES
     hits = hit_samples(score, -begin, latents.shape[1] * FRAME_SAMPLES - begin, HITS_APART) + begin

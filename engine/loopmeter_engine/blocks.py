@@ -259,7 +259,7 @@ class Sounder:
         rolls = partial_rolls(told[:, :-AHEAD_FRAMES, :FRAME_CHANNELS])
         timbres = self.autoencoder.timbres
         h, decoder = self.autoencoder.decoder.features(latents, state.decoder)
-        spectra = self.autoencoder.decoder.spectra(h, rolls, None if timbres is None else timbres(h, told))
+        spectra = self.autoencoder.decoder.spectra(h, rolls, None if timbres is None else timbres(h, told, rolls))
         long, short = expand(spectra)
         magnitudes = long[0, :, : self.channels].transpose(0, 1)
         guide = Guide(sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0), hits.to(self.device))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from loopmeter import LAYERS
+from loopmeter import LAYERS, Layer
 from loopmeter_engine.model.autoencoder import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from loopmeter_engine.planner.names import GENRES, KIN
 from loopmeter_engine.score import DRUMS, FAMILIES, FX_KINDS, MACROS, TONAL_LAYERS, Score
@@ -290,7 +290,7 @@ def frame_voices(events: Events, start_s: Tensor, frames: int) -> Tensor:
     ago, what, sounds = since(events.notes, events.notes[..., 2])
     over = (ago - what[:, None, :, 2]).clamp(min=0)
     order = over + 1e-3 * ago + 1e-9 * what[:, None, :, 0]  # The row decides within a chord, whatever the window.
-    notes = _loudest(torch.where(sounds, order, _NEVER_S), NOTE_VOICES)
+    notes = _least(torch.where(sounds, order, _NEVER_S), NOTE_VOICES)
     fields = [what[:, None, :, 0].expand_as(ago), ago, ago - what[:, None, :, 2], what[:, None, :, 3].expand_as(ago)]
     picked = torch.stack([_at(field, notes) for field in fields], -1)
     found = [(picked * (notes[0] < _NEVER_S)[..., None]).flatten(2)]
@@ -299,7 +299,7 @@ def frame_voices(events: Events, start_s: Tensor, frames: int) -> Tensor:
     onsets = events.onsets[..., [0, 1, 2, 2]]
     ago, what, sounds = since(onsets, torch.zeros_like(onsets[..., 0]))
     for drum in range(len(DRUMS)):
-        hits = _loudest(
+        hits = _least(
             torch.where(sounds & (what[:, None, :, 0] == first + drum), ago, _NEVER_S), HIT_VOICES // len(DRUMS)
         )
         velocity = _at(what[:, None, :, 3].expand_as(ago), hits) * (hits[0] < _NEVER_S)
@@ -307,7 +307,7 @@ def frame_voices(events: Events, start_s: Tensor, frames: int) -> Tensor:
     return torch.cat(found, -1).float().reshape(len(start), frames, -1)
 
 
-def _loudest(order: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _least(order: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count`` least of (B, S, M) along M, padded to so many, and where they are."""
     short = count - order.shape[-1]
     if short > 0:
@@ -334,6 +334,18 @@ def told_of(features: Tensor, voices: Tensor, style: Tensor, trust: Tensor | flo
     batch, frames, _ = features.shape
     trust = torch.as_tensor(trust, dtype=features.dtype, device=features.device).expand(batch, frames, 1)
     return torch.cat([features, style[:, None].to(features.dtype).expand(-1, frames, -1), trust, voices], -1)
+
+
+def instrument_of(style: Tensor, layer: Layer) -> tuple[Tensor, Tensor, Tensor]:
+    """Of ``global_features`` (..., GLOBAL_CHANNELS): whether a layer plays (..., 1), its family, its macros."""
+    index = LAYERS.index(layer)
+    family = len(LAYERS) + sum(len(FAMILIES[each]) for each in LAYERS[:index])
+    macros = len(LAYERS) + _FAMILY_COUNT + index * len(MACROS)
+    return (
+        style[..., index : index + 1],
+        style[..., family : family + len(FAMILIES[layer])],
+        style[..., macros : macros + len(MACROS)],
+    )
 
 
 def restrict(events: Events, full: Tensor, active: Tensor) -> tuple[Events, Tensor]:

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from loopmeter_engine import flops
 from loopmeter_engine.conditioning import (
     AHEAD_FRAMES,
+    FRAME_CHANNELS,
     FRAME_S,
     RELEASE_FRAMES,
     RING_S,
@@ -22,6 +23,7 @@ from loopmeter_engine.conditioning import (
     frame_features,
     frame_voices,
     global_features,
+    partial_rolls,
     told_of,
 )
 from loopmeter_engine.model.autoencoder import SUBFRAMES, Autoencoder, AutoencoderConfig
@@ -57,13 +59,17 @@ def told(score: Score = SCORE, trust: Tensor | float = 1.0, first: int = 0, fram
     return told_of(features, voices, global_features([score]), trust)
 
 
+def rolls(told_: Tensor) -> Tensor:
+    return partial_rolls(told_[:, :-AHEAD_FRAMES, :FRAME_CHANNELS])
+
+
 def features_of_decoder(frames: int = FRAMES) -> Tensor:
     return torch.randn(1, SUBFRAMES * frames, 48, generator=torch.Generator().manual_seed(3))
 
 
 def changed(timbres: Timbres, told_: Tensor, h: Tensor | None = None) -> Tensor:
     """How far spectra of nothing are moved, (1, 4 T, width + SPECTRAL_CHANNELS)."""
-    change = timbres(features_of_decoder() if h is None else h, told_)
+    change = timbres(features_of_decoder() if h is None else h, told_, rolls(told_))
     return torch.cat([change.features, change.spectra + change.share * (change.played - change.spectra)], -1)
 
 
@@ -100,7 +106,7 @@ def test_a_hit_is_heard_from_a_window_before_it_until_its_ring_has_died(timbres:
 def test_an_instrument_is_told_by_family_and_macros(timbres: Timbres, change: dict[str, object]) -> None:
     other = dataclasses.replace(SCORE.timbres["drums"], **change)  # type: ignore[arg-type]
     score = dataclasses.replace(SCORE, timbres={**SCORE.timbres, "drums": other})
-    before, after = (timbres(features_of_decoder(), told(each)) for each in (SCORE, score))
+    before, after = (timbres(features_of_decoder(), told(each), rolls(told(each))) for each in (SCORE, score))
     assert not torch.equal(before.features, after.features) and not torch.equal(before.played, after.played)
 
 
@@ -108,8 +114,9 @@ def test_an_instrument_is_told_by_family_and_macros(timbres: Timbres, change: di
 def test_telling_costs_what_is_predicted(config: TimbresConfig) -> None:
     made = Timbres(config).eval().requires_grad_(False)
     h = torch.zeros(1, SUBFRAMES * 13, config.decoder_width)
+    said = told(frames=13)
     with FlopCounterMode(display=False) as counter:
-        made(h, told(frames=13))
+        made(h, said, rolls(said))
     assert counter.get_total_flops() == flops.timbres(config, 13)
 
 
@@ -124,7 +131,9 @@ def test_timbres_are_loaded_where_they_lie_beside_the_autoencoder(tmp_path: Path
     loaded = load_autoencoder(path).timbres
     assert loaded is not None and loaded.config == SMALL
     h = features_of_decoder()
-    assert torch.allclose(loaded(h, told()).features, timbres(h, told()).features, atol=0.05)
+    assert torch.allclose(
+        loaded(h, told(), rolls(told())).features, timbres(h, told(), rolls(told())).features, atol=0.05
+    )
     assert fingerprint(weight_files(tmp_path)) != before
     save_weights(Autoencoder(sizes), tmp_path / TIMBRES)
     with pytest.raises(WeightsUnusable, match="expected Timbres weights"):

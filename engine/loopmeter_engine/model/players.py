@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from loopmeter import LAYERS, Layer
 from loopmeter_engine.conditioning import (
     HIT_FIELDS,
     HIT_VOICES,
@@ -28,6 +27,7 @@ from loopmeter_engine.conditioning import (
     PITCH_MIN,
     PITCHES,
     SLOTS,
+    instrument_of,
 )
 from loopmeter_engine.model.autoencoder import (
     LONG_BINS,
@@ -50,12 +50,11 @@ _WINDOW_S = LONG_FFT / SAMPLE_RATE_HZ / 2
 _LEVEL, _QUIET = 4.0, -2.0  # Outputs to logarithms of magnitudes: how steep, and where they begin.
 _AT_FIRST = -0.7  # Nearly silent.
 _FAMILIES_MAX = max(len(families) for families in FAMILIES.values())
-_INSTRUMENT = len(TONAL_LAYERS) * _FAMILIES_MAX + len(MACROS)
 _PITCH_PLACES = 9
 NOTE_CHANNELS = _PITCH_PLACES + len(_SINCE_S) + len(_OVER_S) + 5
 HIT_CHANNELS = len(DRUMS) + len(_SINCE_S) + 3
 KIT_CHANNELS = len(FAMILIES["drums"]) + len(MACROS)
-INSTRUMENT_CHANNELS = _INSTRUMENT
+INSTRUMENT_CHANNELS = len(TONAL_LAYERS) * _FAMILIES_MAX + len(MACROS)
 NOTE_OUT = len(RATIOS) + LONG_BANDS + SHORT_COLUMNS * SHORT_BANDS + 1
 HIT_OUT = LONG_BANDS + SHORT_COLUMNS * SHORT_BANDS + 1
 
@@ -163,7 +162,8 @@ class Players(nn.Module):
         since, velocity = hits.unbind(-1)
         drum = torch.eye(len(DRUMS), device=hits.device).repeat_interleave(HIT_VOICES // len(DRUMS), 0)
         part = torch.cat([drum.expand(len(hits), -1, -1), _times(since, _SINCE_S), _touch(velocity)], -1)
-        kit = self.hits.as_played(_instrument(style, "drums")).repeat_interleave(SLOTS, 0)[:, None]
+        _, *drums = instrument_of(style, "drums")
+        kit = self.hits.as_played(torch.cat(drums, -1)).repeat_interleave(SLOTS, 0)[:, None]
         out = self.hits(part, kit).float()
         power = torch.exp(2 * (_LEVEL * out[..., :-1] + _QUIET).clamp(max=8)) * (velocity > 0).float()[..., None]
         aside = torch.exp(2 * (_LEVEL * out[..., -1:] + _QUIET).clamp(max=3))
@@ -190,24 +190,14 @@ def _places(pitch: Tensor) -> Tensor:
     return torch.exp(-0.5 * ((pitch[..., None] - centres) / 10).square())
 
 
-def _instrument(style: Tensor, layer: Layer) -> Tensor:
-    """Style (F, GLOBAL_CHANNELS) -> (F, families + macros) of a layer."""
-    index = LAYERS.index(layer)
-    sizes = [len(FAMILIES[each]) for each in LAYERS]
-    family = len(LAYERS) + sum(sizes[:index])
-    macros = len(LAYERS) + sum(sizes) + index * len(MACROS)
-    return torch.cat([style[:, family : family + sizes[index]], style[:, macros : macros + len(MACROS)]], -1)
-
-
 def _instruments_of_layers(style: Tensor) -> Tensor:
     """(F, tonal layers, INSTRUMENT_CHANNELS): each layer's families in a place of their own, and its macros."""
     found = []
     for place, layer in enumerate(TONAL_LAYERS):
-        own = _instrument(style, layer)
-        families = own[:, : -len(MACROS)]
+        _, families, macros = instrument_of(style, layer)
         before = place * _FAMILIES_MAX
         after = (len(TONAL_LAYERS) - place) * _FAMILIES_MAX - families.shape[1]
-        found.append(torch.cat([F.pad(families, (before, after)), own[:, -len(MACROS) :]], -1))
+        found.append(torch.cat([F.pad(families, (before, after)), macros], -1))
     return torch.stack(found, 1)
 
 

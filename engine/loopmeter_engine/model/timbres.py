@@ -34,7 +34,7 @@ from loopmeter_engine.conditioning import (
     RELEASE_FRAMES,
     SLOTS,
     VOICE_CHANNELS,
-    partial_rolls,
+    instrument_of,
 )
 from loopmeter_engine.model.autoencoder import (
     LONG_BINS,
@@ -113,6 +113,8 @@ class Timbres(nn.Module):
     traces: Tensor
     said_long: Tensor
     said_short: Tensor
+    mean_long: Tensor
+    mean_short: Tensor
 
     def __init__(self, config: TimbresConfig | None = None) -> None:
         super().__init__()
@@ -135,17 +137,19 @@ class Timbres(nn.Module):
         nn.init.constant_(self.mix.bias, _MIX_AT_FIRST)
         self.register_buffer("said_long", band_shapes(SAID_LONG, LONG_BINS, 4), persistent=False)
         self.register_buffer("said_short", band_shapes(SAID_SHORT, SHORT_BINS, 4), persistent=False)
+        for name, shape in (("mean_long", self.said_long), ("mean_short", self.said_short)):
+            self.register_buffer(name, (shape / shape.sum(1, keepdim=True)).T, persistent=False)
         self.register_buffer("traces", _traces(), persistent=False)
 
-    def forward(self, h: Tensor, told: Tensor) -> Change:
+    def forward(self, h: Tensor, told: Tensor, rolls: Tensor) -> Change:
         """What to add to ``h`` (B, 4 T, width), the decoder's last features, and to what comes of them.
 
-        ``told`` (B, RELEASE_FRAMES + T + AHEAD_FRAMES, TOLD_CHANNELS) as ``conditioning.told_of`` makes it.
+        ``told`` (B, RELEASE_FRAMES + T + AHEAD_FRAMES, TOLD_CHANNELS) as ``conditioning.told_of`` makes it, ``rolls``
+        (B, T, PARTIAL_CHANNELS) as ``partial_rolls`` makes it of the same features.
         """
         parts = [FRAME_CHANNELS, GLOBAL_CHANNELS, 1, VOICE_CHANNELS]
         features, style, trust, voices = torch.split(told, parts, -1)
         style, trust, voices = (part[:, RELEASE_FRAMES:-AHEAD_FRAMES] for part in (style, trust, voices))
-        rolls = partial_rolls(features[:, :-AHEAD_FRAMES])
         played = self.players(voices, style).spectra()
         said = [*self._voices(features, style, rolls), self._in_bands(played)]
         hidden = F.gelu(self.inp(torch.cat([self.norm(h), *said], -1)))
@@ -156,9 +160,8 @@ class Timbres(nn.Module):
     def _in_bands(self, spectra: Tensor) -> Tensor:
         """(B, S, SPECTRAL_CHANNELS) -> (B, S, SAID_CHANNELS), means over bands."""
         long, short = torch.split(spectra, [2 * LONG_BINS, SHORT_COLUMNS * SHORT_BINS], -1)
-        shapes = [shape / shape.sum(1, keepdim=True) for shape in (self.said_long, self.said_short)]
-        low = long.reshape(*long.shape[:-1], 2, LONG_BINS) @ shapes[0].T
-        high = short.reshape(*short.shape[:-1], SHORT_COLUMNS, SHORT_BINS) @ shapes[1].T
+        low = long.reshape(*long.shape[:-1], 2, LONG_BINS) @ self.mean_long
+        high = short.reshape(*short.shape[:-1], SHORT_COLUMNS, SHORT_BINS) @ self.mean_short
         return torch.cat([low.flatten(-2), high.flatten(-2)], -1)
 
     def _over_bins(self, bands: Tensor) -> Tensor:
@@ -176,7 +179,7 @@ class Timbres(nn.Module):
         around = fine.unfold(1, ONSET_REACH, 1)
         near, remembered = around[..., ONSET_REACH - _TAPS :], around @ self.traces.to(around.dtype)
         said = []
-        for layer, instrument in zip(LAYERS, _instruments(style), strict=True):
+        for layer in LAYERS:
             rows = _rows_of(layer)
             parts = [near[:, :, rows].flatten(2), remembered[:, :, rows].flatten(2)]
             if layer in TONAL_LAYERS:
@@ -187,21 +190,8 @@ class Timbres(nn.Module):
                 first = 2 * NOTE_ROWS + SLOTS * ONSET_ROWS
                 effects = features[:, RELEASE_FRAMES:-AHEAD_FRAMES, first : first + FX_CHANNELS]
                 parts.append(effects.repeat_interleave(SUBFRAMES, 1))
-            said.append(self.voices[layer](torch.cat(parts, -1), instrument))
+            said.append(self.voices[layer](torch.cat(parts, -1), torch.cat(instrument_of(style, layer), -1)))
         return said
-
-
-def _instruments(style: Tensor) -> list[Tensor]:
-    """Style (B, T, GLOBAL_CHANNELS) -> for each layer whether it plays, its family and its macros."""
-    first, macros = len(LAYERS), len(LAYERS) + sum(len(families) for families in FAMILIES.values())
-    found = []
-    for index, layer in enumerate(LAYERS):
-        families = style[..., first : first + len(FAMILIES[layer])]
-        found.append(
-            torch.cat([style[..., index : index + 1], families, style[..., macros : macros + len(MACROS)]], -1)
-        )
-        first, macros = first + len(FAMILIES[layer]), macros + len(MACROS)
-    return found
 
 
 def _traces() -> Tensor:

@@ -168,7 +168,7 @@ class Training:
             plain = decoder.spectra(h, rolls).float()
         style = self._some(batch.style)
         with torch.autocast(device.type, torch.bfloat16):
-            change = self.timbres(h, told_of(features, voices, style))
+            change = self.timbres(h, told_of(features, voices, style), rolls)
             out = decoder.spectra(h, rolls, change)
         return Decoded(out.float(), plain, change.played.float(), wanted)
 
