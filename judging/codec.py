@@ -17,7 +17,7 @@ from loopmeter_engine.conditioning import (
     frame_features,
     frame_voices,
     global_features,
-    hit_samples,
+    hits_of,
     partial_rolls,
     sounding_pitches,
     told_of,
@@ -60,7 +60,7 @@ def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score | None) -> Fl
     spectra = decoder.spectra(h, rolls, None if timbres is None else timbres(h, told, rolls))
     notes = sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0)
     begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES
-    hits = hit_samples(score, -begin, latents.shape[1] * FRAME_SAMPLES - begin, HITS_APART) + begin
+    hits = hits_of(score, HITS_APART).within(-begin, latents.shape[1] * FRAME_SAMPLES - begin) + begin
     return _sound(spectra, Guide(notes, hits), pcm)
 
 

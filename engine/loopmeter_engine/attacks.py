@@ -1,13 +1,16 @@
 """Attacks, after phases are found: what a long window smears ahead of a hit is taken away, by what short windows know.
 
 A long window smears an attack over 46 ms. Bands that sound before they should are turned down to the short-window
-magnitudes. Where the score has a hit, it is known to the sample: what lies before it is turned down, apart from what
-follows, to the level of the last short window that ends before it, and what follows may be turned up.
+magnitudes. Where the score has a hit, or a note that begins as suddenly, it is known to the sample: what lies before
+it is turned down, apart from what follows, to the level of the last short window that ends before it, and what follows
+may be turned up.
 
 Reading order: ``AttackCleaner.clean``, ``overlap_add``.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +28,7 @@ _ROOM_LOW, _ROOM = 0.25, 0.5  # Differences of amplitude up to these are left al
 _QUIETEST, _QUIETEST_BEFORE_HIT = 0.05, 0.01
 _LOUDEST_AFTER_HIT = 2.5
 _AFTER_SAMPLES = 2500  # 57 ms, about a long window.
+_TURN = 32  # Samples, 0.7 ms: how long a hit's own sound takes to rise; at once, it would begin with a click.
 _EDGE = 8  # Samples: a hit nearer than this to the edge of a short window, where the window is silent, splits nothing.
 
 
@@ -51,9 +55,10 @@ class AttackCleaner(nn.Module):
         if count == 0:
             return sound[:, :0], tail
         frames = sound.unfold(1, SHORT_FFT, SHORT_HOP)[:, :count] * self.short_window
-        rows, before, asked = self._before_hits(count, torch.cat([past, short[:count]]).square(), hits)
-        early = frames[:, rows] * before
-        frames[:, rows] -= early
+        rows, offset, asked = self._before_hits(count, torch.cat([past, short[:count]]).square(), hits)
+        since = torch.arange(SHORT_FFT, device=hits.device) - offset[:, None]
+        early = frames[:, rows] * (since < _TURN)
+        frames[:, rows] *= since >= 0
         spectrum = torch.fft.rfft(torch.cat([frames, early], 1))
         found = spectrum[0].abs().square()
         wanted = _missing(short[:count].square(), found[:count])
@@ -62,14 +67,14 @@ class AttackCleaner(nn.Module):
         gain = torch.where(_after_hits(hits, count)[:, None], raised, gain)
         gain = torch.cat([gain, _missing(asked, found[count:]).clamp(_QUIETEST_BEFORE_HIT, 1)])
         windows = torch.fft.irfft(spectrum * gain, SHORT_FFT) * self.short_window
-        windows[:, rows] = torch.where(before, windows[:, count:], windows[:, rows])
+        windows[:, rows] = torch.lerp(windows[:, count:], windows[:, rows], _risen(since))
         total = overlap_add(windows[:, :count], SHORT_HOP)
         total = torch.cat([total[:, :SHORT_TAIL] + tail, total[:, SHORT_TAIL:]], 1)
         ready = count * SHORT_HOP
         return total[:, :ready] / COLA, total[:, ready : ready + SHORT_TAIL]
 
     def _before_hits(self, count: int, asked: Tensor, hits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The frames (r,) that a hit falls into, which of their samples lie before it (r, 512), and the power (r, 257)
+        """The frames (r,) that a hit falls into, how many of their samples lie before it (r,), and the power (r, 257)
         that these may have.
 
         ``asked`` (8 + count, 257): power of the frames and of those before.
@@ -84,7 +89,12 @@ class AttackCleaner(nn.Module):
         share = (power * before).sum(1) / power.sum()
         last = PAST + rows - -(-(SHORT_FFT - offset) // SHORT_HOP)  # The last frame that ends before the hit.
         quiet = torch.stack([asked[last - back] for back in range(_BEFORE + 1)]).amin(0)
-        return rows, before, quiet * share[:, None]
+        return rows, offset, quiet * share[:, None]
+
+
+def _risen(since: Tensor) -> Tensor:
+    """The share of a hit's own sound, so many samples after it: 0 until then, soon 1."""
+    return torch.sin((since / _TURN).clamp(0, 1) * (math.pi / 2)).square()
 
 
 def _missing(asked: Tensor, found: Tensor) -> Tensor:

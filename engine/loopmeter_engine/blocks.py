@@ -23,7 +23,7 @@ from loopmeter_engine.conditioning import (
     frame_features,
     frame_voices,
     global_features,
-    hit_samples,
+    hits_of,
     partial_rolls,
     sounding_pitches,
     told_of,
@@ -123,6 +123,7 @@ class Player:
         self.device = transformer.inp.weight.device
         self._last: tuple[int, Tensor] | None = None  # Conditions: wanted by denoise, then by absorb.
         self.events: Events = events_of([score], self.device)
+        self._hits = hits_of(score, HITS_APART)
         begin = knowledge.begin if knowledge is not None else 0.0
         self.times = [begin + (1 - begin) * time for time in schedule(sampling.steps)]
         rows = sampling.rows
@@ -159,9 +160,9 @@ class Player:
         return told_of(self.features(first, frames), voices, self.style, trust)
 
     def hits(self, first: int, last: int) -> Tensor:
-        """When drums are hit in samples ``first`` to ``last`` of the stream, (h,) int64."""
+        """When drums are hit or notes struck in samples ``first`` to ``last`` of the stream, (h,) int64."""
         start = round(self.start_s * SAMPLE_RATE_HZ)
-        return hit_samples(self.score, first + start, last + start, HITS_APART) - start
+        return self._hits.within(first + start, last + start) - start
 
     def denoise(self, number: int, memory: Memory) -> Tensor:
         """Latents (1, 16, 64) of block ``number``; ``memory`` holds the blocks before it."""

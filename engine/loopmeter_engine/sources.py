@@ -337,6 +337,7 @@ class Splice:
         fade_in, fade_out = min(FADE_IN_SAMPLES, shortest), min(FADE_OUT_SAMPLES, shortest)
         inside[source.first : source.first + fade_in] = (np.arange(fade_in) + 0.5) / fade_in
         inside[source.last - fade_out : source.last] = 1 - (np.arange(fade_out) + 0.5) / fade_out
+        inside = (1 - np.cos(inside * np.pi)) / 2  # A fade that ends at a slope is a click under a bass.
         self._new_gain = torch.from_numpy(np.sin(inside * np.pi / 2)).float().to(device)
         self._old_gain = torch.from_numpy(np.cos(inside * np.pi / 2)).float().to(device)
         outside = np.ones(source.frames, np.bool_)

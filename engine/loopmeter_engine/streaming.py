@@ -150,6 +150,7 @@ def _joined(sound: Tensor, join: Tensor, remaining: int) -> Tensor:
     offset = JOIN_SAMPLES - length
     old, new = sound[:, begin:], join[:, offset : offset + count]
     place = (torch.arange(offset, offset + count, device=sound.device) + 0.5) / JOIN_SAMPLES
+    place = (1 - torch.cos(place * math.pi)) / 2  # A fade that ends at a slope is a click under a bass.
     fade_in, fade_out = torch.sin(place * math.pi / 2), torch.cos(place * math.pi / 2)
     alike = (old * new).sum() / ((old.square().sum() * new.square().sum()).sqrt() + 1e-9)
     gain = (1 + 2 * alike.clamp(min=0) * fade_in * fade_out).rsqrt()

@@ -20,12 +20,12 @@ from loopmeter_engine.conditioning import (
     events_of,
     frame_features,
     global_features,
-    hit_samples,
+    hits_of,
     restrict,
 )
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ
 from loopmeter_engine.planner.names import GENRES, KIN
-from loopmeter_engine.score import DRUMS, TONAL_LAYERS
+from loopmeter_engine.score import DRUMS, TONAL_LAYERS, Hit, Note
 
 _ROLL = len(TONAL_LAYERS) * PITCHES
 _FINE_ROWS = (FRAME_CHANNELS - 2 * _ROLL - 4 - 2 * 4) // SLOTS
@@ -102,21 +102,31 @@ def test_shapes_are_as_declared() -> None:
     assert isinstance(events_of([SCORE]), Events)
 
 
-def test_hits_are_found_in_every_round_but_not_on_the_seam() -> None:
+def test_hits_are_found_in_every_round_and_on_the_seam() -> None:
     loop = round(SCORE.duration_s * SAMPLE_RATE_HZ)
-    once = hit_samples(SCORE, 0, loop, apart=662)
-    assert len(once) > 0
-    assert all(256 <= sample <= loop - 256 for sample in once.tolist())
-    assert once.diff().min() >= 662
-    twice = hit_samples(SCORE, -loop, loop, apart=662)
+    hits = hits_of(SCORE, apart=662)
+    once = hits.within(0, loop)
+    assert once[0] == 0
+    assert torch.cat([once, once[:1] + loop]).diff().min() >= 662
+    twice = hits.within(-loop, loop)
     assert (twice[: len(once)] + loop - once).abs().max() <= 1
     beat = 60 / SCORE.tempo_bpm * SAMPLE_RATE_HZ
-    wanted = [hit.onset_beats * beat for hit in SCORE.hits if hit.velocity >= 0.2]
-    assert all(min(abs(sample - time) for time in wanted) <= 0.5 for sample in once.tolist())
+    drums = [hit.onset_beats * beat for hit in SCORE.hits if hit.velocity >= 0.2]
+    struck = [note.onset_beats * beat for note in SCORE.notes if note.layer in ("chords", "lead")]
+    assert all(min(abs(sample - time) for time in drums + struck) <= 0.5 for sample in once.tolist())
 
 
-def test_a_loop_without_drums_has_no_hits() -> None:
-    assert len(hit_samples(dataclasses.replace(SCORE, timbres={}), 0, 1_000_000, apart=662)) == 0
+def test_a_note_near_a_drum_leaves_the_attack_to_the_drum() -> None:
+    near, far = Note("chords", 0.99, 0.5, 60, 0.8), Note("chords", 1.5, 0.5, 60, 0.8)
+    bass = Note("bass", 2.5, 0.5, 36, 0.8)
+    hits = (Hit("kick", 0.0, 1.0), Hit("snare", 1.0, 0.8))
+    score = dataclasses.replace(SCORE, hits=hits, notes=(near, far, bass))
+    beat = 60 / SCORE.tempo_bpm * SAMPLE_RATE_HZ
+    assert [time / beat for time in hits_of(score, apart=662).times] == pytest.approx([0.0, 1.0, 1.5])
+
+
+def test_what_is_not_played_has_no_hits() -> None:
+    assert hits_of(dataclasses.replace(SCORE, timbres={}), apart=662).times == ()
 
 
 @pytest.mark.parametrize("genre", KIN)

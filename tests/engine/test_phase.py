@@ -18,6 +18,7 @@ from loopmeter_engine.model.autoencoder import (
     stft,
 )
 from loopmeter_engine.phase import AHEAD, LAG_SAMPLES, LEAD_SAMPLES, Guide, Vocoder
+from loopmeter_engine.seam import seam_ratio
 
 RATE = 44_100
 SEGMENT = 32
@@ -170,3 +171,13 @@ def test_a_hit_that_the_score_knows_starts_at_its_sample() -> None:
 def test_a_hit_told_of_where_none_sounds_leaves_a_tone_alone() -> None:
     pcm = _tone(441.0)
     assert _distance(_sound(pcm, hits=(50_000,)), pcm) < 0.05
+
+
+def test_a_note_struck_over_a_held_one_does_not_begin_with_a_click() -> None:
+    at = 100 * LONG_HOP + 137
+    pcm = 0.3 * _tone(220.0)
+    since = torch.arange(pcm.shape[1]) - at
+    pcm += _tone(659.3).roll(at, 1) * (since / 220).clamp(0, 1) * torch.exp(-since.clamp(min=0) / 8000)
+    told = _sound(pcm, hits=(at + LEAD_SAMPLES,))
+    surprise, truth = (seam_ratio(sound.roll(-at - 16, 1).numpy()) for sound in (told, pcm))
+    assert surprise < 2 * truth

@@ -14,6 +14,7 @@ from loopmeter_engine.model.autoencoder import Autoencoder, AutoencoderConfig
 from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.transformer import Transformer, TransformerConfig
 from loopmeter_engine.sampling import Sampling
+from loopmeter_engine.seam import seam_ratio
 from loopmeter_engine.streaming import Geometry, Renderer, _joined
 
 CPU = torch.device("cpu")
@@ -99,3 +100,13 @@ def test_a_loop_runs_on_where_its_pre_roll_stopped(networks: tuple[Transformer, 
     _, state = renderer.chunk(0, renderer.initial_state())
     loop = _all_chunks(renderer, through_bytes=False)
     assert torch.allclose(loop[:, -8:], state.join[:, -8:], atol=2e-3)
+
+
+@pytest.mark.parametrize("late", [0.3, 1.1, 2.5])
+def test_a_bass_that_the_join_changes_over_to_closes_without_a_click(late: float) -> None:
+    """Two renderings of a pure 55 Hz that differ in phase: what goes round is foreseen by a linear predictor."""
+    place = torch.arange(-JOIN_SAMPLES, 44_100) * (2 * torch.pi * 55 / 44_100)
+    whole, other = (0.5 * torch.sin(place + phase)[None] for phase in (0.0, late))
+    sound = torch.cat([whole[:, JOIN_SAMPLES:-JOIN_SAMPLES], other[:, -JOIN_SAMPLES:]], -1)
+    closed = _joined(sound, whole[:, :JOIN_SAMPLES], sound.shape[1])
+    assert seam_ratio(closed.double().numpy()) <= 1
