@@ -38,6 +38,7 @@ from loopmeter_engine.model.autoencoder import (
     SUBFRAMES,
     compress,
 )
+from loopmeter_engine.model.beating import Beating
 from loopmeter_engine.score import DRUMS, FAMILIES, MACROS, TONAL_LAYERS
 
 # Partials over the fundamental: harmonic ones, and those of bells and bars (``training/synth``).
@@ -61,15 +62,20 @@ HIT_OUT = LONG_BANDS + SHORT_COLUMNS * SHORT_BANDS + 1
 
 @dataclass(frozen=True)
 class Played:
-    """Powers of all voices. ``long`` (B, S, 2, 1025) of mid and side, ``short`` (B, S, 4, 257) of mid."""
+    """Powers of all voices. ``long`` (B, S, 2, 1025) of mid and side, ``short`` (B, S, 4, 257) of mid; ``beating``:
+    ``long`` with the partials of unisons as loud as they are at each moment, instead of on average."""
 
     long: Tensor
     short: Tensor
+    beating: Tensor
 
-    def spectra(self) -> Tensor:
-        """(B, S, SPECTRAL_CHANNELS), as the decoder gives them."""
-        tiny = 1e-10
-        return compress((self.long + tiny).sqrt().flatten(2), (self.short + tiny).sqrt().flatten(2))
+    def spectra(self) -> tuple[Tensor, Tensor]:
+        """(B, S, SPECTRAL_CHANNELS) each, as the decoder gives them: steady, and beating."""
+        long, short, beating = ((power + 1e-10).sqrt().flatten(2) for power in (self.long, self.short, self.beating))
+        steady = compress(long, short)
+        if self.beating is self.long:
+            return steady, steady
+        return steady, torch.cat([compress(beating, short[..., :0]), steady[..., 2 * LONG_BINS :]], -1)
 
 
 class Voices(nn.Module):
@@ -105,6 +111,7 @@ class Players(nn.Module):
         super().__init__()
         self.notes = Voices(NOTE_CHANNELS, INSTRUMENT_CHANNELS, width, NOTE_OUT)
         self.hits = Voices(HIT_CHANNELS, KIT_CHANNELS, width, HIT_OUT)
+        self.beating = Beating(RATIOS)
         self.register_buffer("long_bands", band_shapes(LONG_BANDS, LONG_BINS, _EXACT_LONG), persistent=False)
         self.register_buffer("short_bands", band_shapes(SHORT_BANDS, SHORT_BINS, _EXACT_SHORT), persistent=False)
         lobes, bins = _lobes()
@@ -119,16 +126,20 @@ class Players(nn.Module):
         notes = each[:, :split].reshape(-1, NOTE_VOICES, NOTE_FIELDS)
         hits = each[:, split:].reshape(-1, HIT_VOICES, HIT_FIELDS)
         style = style.reshape(batch * frames, -1)
-        partials, bands, short = self._notes(notes, style)
+        (partials, beating), bands, short = self._notes(notes, style)
         bands_of_hits, short_of_hits = self._hits(hits, style)
         with torch.autocast(voices.device.type, enabled=False):  # Powers span more than half precision holds.
-            long = partials + (bands + bands_of_hits) @ self.long_bands
+            around = (bands + bands_of_hits) @ self.long_bands
+            long = partials + around
+            alive = long if beating is partials else beating + around
             whole = (short + short_of_hits) @ self.short_bands
         shape = (batch, frames * SUBFRAMES)
-        return Played(long.reshape(*shape, 2, LONG_BINS), whole.reshape(*shape, SHORT_COLUMNS, SHORT_BINS))
+        steady = long.reshape(*shape, 2, LONG_BINS)
+        alive = steady if alive is long else alive.reshape(*shape, 2, LONG_BINS)
+        return Played(steady, whole.reshape(*shape, SHORT_COLUMNS, SHORT_BINS), alive)
 
-    def _notes(self, notes: Tensor, style: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Powers of partials (F, 2, 1025), of bands (F, 2, 112) and in short windows (F, 4, 28)."""
+    def _notes(self, notes: Tensor, style: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+        """Powers of partials (F, 2, 1025), steady and beating, of bands (F, 2, 112) and in short windows (F, 4, 28)."""
         row, since, over, velocity = notes.unbind(-1)
         layer, pitch = (row / PITCHES).floor().long().clamp(0, len(TONAL_LAYERS) - 1), row % PITCHES
         instruments = self.notes.as_played(_instruments_of_layers(style)).repeat_interleave(SLOTS, 0)
@@ -142,20 +153,36 @@ class Players(nn.Module):
         power = torch.exp(2 * (_LEVEL * out[..., :-1] + _QUIET).clamp(max=8)) * sounds
         aside = torch.exp(2 * (_LEVEL * out[..., -1:] + _QUIET).clamp(max=3))
         partials, bands, short = torch.split(power, [len(RATIOS), LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)
-        placed = self._placed(partials, aside, pitch, velocity > 0)
+        family = self.beating.families(style).repeat_interleave(SLOTS, 0).gather(1, layer)
+        placed = self._placed(partials, aside, pitch, velocity > 0, family, since)
         both = torch.stack([bands.sum(1), (bands * aside).sum(1)], 1)
         return placed, both, short.sum(1).reshape(-1, SHORT_COLUMNS, SHORT_BANDS)
 
-    def _placed(self, partials: Tensor, aside: Tensor, pitch: Tensor, sounds: Tensor) -> Tensor:
-        """Partials (F, V, ratios) of voices at pitches (F, V), in bins of mid and side: (F, 2, 1025)."""
+    def _placed(
+        self, partials: Tensor, aside: Tensor, pitch: Tensor, sounds: Tensor, family: Tensor, since: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Partials (F, V, ratios) of voices at pitches (F, V), in bins of mid and side: (F, 2, 1025), steady and
+        beating. In training nothing beats: no mean can be learned of what an ensemble does by chance."""
         frame, voice = sounds.nonzero(as_tuple=True)
         which = pitch[frame, voice].long()
-        mid = partials[frame, voice][..., None] * self.lobes[which]
-        at = (frame[:, None, None] * 2 * LONG_BINS + self.lobe_bins[which]).flatten()
-        found = torch.zeros(len(partials) * 2 * LONG_BINS, device=partials.device)
-        found = found.index_add(0, at, mid.flatten())
-        found = found.index_add(0, at + LONG_BINS, (mid * aside[frame, voice][..., None]).flatten())
-        return found.reshape(len(partials), 2, LONG_BINS)
+        mid = partials[frame, voice]
+        side = mid * aside[frame, voice]
+
+        def in_bins(mid: Tensor, side: Tensor, frame: Tensor, which: Tensor) -> Tensor:
+            at = (frame[:, None, None] * 2 * LONG_BINS + self.lobe_bins[which]).flatten()
+            found = torch.zeros(len(partials) * 2 * LONG_BINS, device=partials.device)
+            for power, first in ((mid, 0), (side, LONG_BINS)):
+                found = found.index_add(0, at + first, (power[..., None] * self.lobes[which]).flatten())
+            return found.reshape(len(partials), 2, LONG_BINS)
+
+        steady = in_bins(mid, side, frame, which)
+        beats = self.beating.beats(family[frame, voice])
+        if self.training or not beats.any():
+            return steady, steady
+        frame, voice, which, mid, side = (each[beats] for each in (frame, voice, which, mid, side))
+        of_mid, of_side = self.beating(family[frame, voice], pitch[frame, voice], since[frame, voice])
+        beating = steady + in_bins(mid * (of_mid - 1), side * (of_side - 1), frame, which)
+        return steady, beating.clamp(min=0)  # Rounding.
 
     def _hits(self, hits: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
         """Powers of bands (F, 2, 112), and in short windows (F, 4, 28)."""

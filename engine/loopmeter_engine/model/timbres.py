@@ -150,8 +150,8 @@ class Timbres(nn.Module):
         parts = [FRAME_CHANNELS, GLOBAL_CHANNELS, 1, VOICE_CHANNELS]
         features, style, trust, voices = torch.split(told, parts, -1)
         style, trust, voices = (part[:, RELEASE_FRAMES:-AHEAD_FRAMES] for part in (style, trust, voices))
-        played = self.players(voices, style).spectra()
-        said = [*self._voices(features, style, rolls), self._in_bands(played)]
+        steady, played = self.players(voices, style).spectra()
+        said = [*self._voices(features, style, rolls), self._in_bands(steady)]
         hidden = F.gelu(self.inp(torch.cat([self.norm(h), *said], -1)))
         fine = trust.repeat_interleave(SUBFRAMES, 1)
         share = self._over_bins(torch.sigmoid(self.mix(hidden)))

@@ -106,7 +106,7 @@ class Training:
             wanted = self.autoencoder.encoder.spectra(batch.pcm)[:, SUBFRAMES:-SUBFRAMES]
         style = self._some(batch.style)[:, None].expand(-1, _SHORT_FRAMES, -1)
         with torch.autocast(wanted.device.type, torch.bfloat16):
-            played = self.timbres.players(batch.voices[:, 1:-1], style).spectra()
+            played, _ = self.timbres.players(batch.voices[:, 1:-1], style).spectra()
         loss, bands = self._descend(played, wanted, rate)
         return {"alone": loss, "alone_bands": bands}
 

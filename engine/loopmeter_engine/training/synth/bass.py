@@ -20,6 +20,7 @@ from loopmeter_engine.training.synth.oscillators import (
     unison,
     wavetable,
 )
+from loopmeter_engine.unison import UNISONS
 
 
 def _mono(sound: Floats) -> Floats:
@@ -45,7 +46,7 @@ def reese(tone: Tone) -> Floats:
     source = Swept(tone.hz, 1.0 / order, centre - 1.0, centre + 1.1, q=1.4)
     time = seconds(tone.frames)
     cutoff = np.float32(centre) - 0.8 * np.cos(np.float32(2.0 * np.pi * 1.25) * time) + np.float32(0.3 * tone.velocity)
-    out = unison(source.tables, tone.hz, tone.frames, (0.0, -17.0, 17.0), source.position(cutoff))
+    out = unison(source.tables, tone.hz, tone.frames, UNISONS["bass", "reese"].cents, source.position(cutoff))
     return out * _body(tone, 0.5, 12.0)
 
 

@@ -22,6 +22,7 @@ from loopmeter_engine.training.synth.oscillators import (
     vibrato,
     wavetable,
 )
+from loopmeter_engine.unison import UNISONS
 
 
 def _add_noise(sound: Floats, tone: Tone, low_hz: float, high_hz: float, time_s: float, gain: float) -> None:
@@ -103,7 +104,7 @@ def saw_stab(tone: Tone) -> Floats:
     source = Swept(tone.hz, 1.0 / order, low, low + depth, q=1.4)
     fall = geometric(macro.length, 0.08, 1.2)
     cutoff = np.float32(low) + np.float32(depth) * decay(tone.frames, fall)
-    out = unison(source.tables, tone.hz, tone.frames, (0.0, -9.0, 9.0, -4.0, 4.0), source.position(cutoff))
+    out = unison(source.tables, tone.hz, tone.frames, UNISONS["chords", "saw_stab"].cents, source.position(cutoff))
     return out * (0.25 + 0.75 * decay(tone.frames, fall * 2.5))
 
 
@@ -115,9 +116,9 @@ def pluck(tone: Tone) -> Floats:
     corner = geometric(macro.brightness, 600.0, 9000.0) * (0.4 + 0.8 * tone.velocity)
     gains = (0.55 + 0.45 * (order % 2)) / order / np.sqrt(1.0 + (hz / corner) ** 4)
     decays = geometric(macro.length, 0.1, 1.5) / (1.0 + (hz / 1500.0) ** 0.9)
-    apart = 2.0 ** (4.0 / 1200.0)
+    above, below = (2.0 ** (cents / 1200.0) for cents in UNISONS["chords", "pluck"].cents)
     return modal(
-        np.concatenate((hz * apart, hz / apart)),
+        np.concatenate((hz * above, hz * below)),
         np.tile(decays, 2),
         np.stack((np.tile(gains, 2), np.concatenate((gains, -gains)) * 0.8)),
         tone.frames,

@@ -21,17 +21,18 @@ from loopmeter_engine.training.synth.oscillators import (
     vibrato,
     wavetable,
 )
+from loopmeter_engine.unison import UNISONS
 
 
 def square(tone: Tone) -> Floats:
     """A hollow square, a second one detuned at the sides, behind an opening filter."""
     order = harmonics(tone.hz)
-    return _subtractive(tone, np.where(order % 2 == 1, 1.0 / order, 0.0), (0.0, -5.0, 5.0))
+    return _subtractive(tone, np.where(order % 2 == 1, 1.0 / order, 0.0), UNISONS["lead", "square"].cents)
 
 
 def saw(tone: Tone) -> Floats:
     """Detuned saws: the trance and synthwave lead."""
-    return _subtractive(tone, 0.75 / harmonics(tone.hz), (0.0, -8.0, 8.0))
+    return _subtractive(tone, 0.75 / harmonics(tone.hz), UNISONS["lead", "saw"].cents)
 
 
 def _subtractive(

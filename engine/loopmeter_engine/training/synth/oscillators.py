@@ -13,6 +13,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from loopmeter_engine.unison import ENSEMBLE_POWER, GOLDEN
+
 SAMPLE_RATE_HZ = 44_100
 TOP_HZ = 18_000.0  # Nothing harmonic is made above: inaudible to most, and a margin for saturation.
 
@@ -20,7 +22,6 @@ Floats = NDArray[np.float32]
 Phase = NDArray[np.uint32]
 
 _TURN = 2.0**32
-_GOLDEN = 0.6180339887498949
 
 
 def seconds(frames: int) -> Floats:
@@ -137,7 +138,7 @@ def unison(
     """Detuned copies of one wavetable, (2, frames) mid and side: the first in the middle, others left and right."""
     out = np.zeros((2, frames), np.float32)
     for index, detune in enumerate(cents):
-        phase = phase_ramp(hz * 2.0 ** (detune / 1200.0), frames, index * _GOLDEN)
+        phase = phase_ramp(hz * 2.0 ** (detune / 1200.0), frames, index * GOLDEN)
         if turns is not None:
             phase = bend(phase, turns)
         voice = scan(tables, phase, position)
@@ -187,7 +188,7 @@ def ensemble(hz: float, amplitudes: NDArray[np.float64], spread_cents: float, fr
     bin_hz = SAMPLE_RATE_HZ / size
     for harmonic, amplitude in enumerate(amplitudes, 1):
         centre = hz * harmonic / bin_hz
-        width = max(1.5, (2.0 ** (spread_cents / 1200.0) - 1.0) * hz * harmonic**0.85 / bin_hz)
+        width = max(1.5, (2.0 ** (spread_cents / 1200.0) - 1.0) * hz * harmonic**ENSEMBLE_POWER / bin_hz)
         bins = np.arange(max(1, int(centre - 4 * width)), min(size // 2, int(centre + 4 * width) + 1))
         magnitude[bins] += amplitude / np.sqrt(width) * np.exp(-0.5 * ((bins - centre) / width) ** 2)
     turns = rng.random((2, size // 2 + 1), np.float32)

@@ -16,6 +16,7 @@ from loopmeter_engine.training.synth.oscillators import (
     unison,
     wavetable,
 )
+from loopmeter_engine.unison import UNISONS
 
 
 def warm(tone: Tone) -> Floats:
@@ -25,7 +26,7 @@ def warm(tone: Tone) -> Floats:
     source = Swept(tone.hz, order**-1.15, low, low + 1.2, q=0.8)
     sway = 0.5 - 0.5 * np.cos(np.float32(2.0 * np.pi * 0.35) * seconds(tone.frames))
     position = source.position(np.float32(low) + np.float32(1.0) * sway + np.float32(0.2 * tone.velocity))
-    return unison(source.tables, tone.hz, tone.frames, (0.0, -7.0, 7.0, 2.0), position)
+    return unison(source.tables, tone.hz, tone.frames, UNISONS["pad", "warm"].cents, position)
 
 
 def supersaw(tone: Tone) -> Floats:
@@ -33,7 +34,7 @@ def supersaw(tone: Tone) -> Floats:
     order = harmonics(tone.hz)
     corner = geometric(tone.timbre.brightness, 900.0, 15_000.0) * (0.6 + 0.4 * tone.velocity)
     amplitudes = 1.0 / order / np.sqrt(1.0 + (tone.hz * order / corner) ** 4)
-    return unison(wavetable(amplitudes), tone.hz, tone.frames, (0.0, -6.0, 6.0, -13.0, 13.0, -21.0, 21.0))
+    return unison(wavetable(amplitudes), tone.hz, tone.frames, UNISONS["pad", "supersaw"].cents)
 
 
 def strings(tone: Tone) -> Floats:
@@ -42,7 +43,7 @@ def strings(tone: Tone) -> Floats:
     hz = tone.hz * order
     corner = geometric(tone.timbre.brightness, 900.0, 8000.0) * (0.6 + 0.4 * tone.velocity)
     body = 0.7 + sum(g * np.exp(-((np.log2(hz / f) / 0.35) ** 2)) for f, g in ((290, 0.6), (520, 0.7), (2600, 0.9)))
-    return ensemble(tone.hz, body / order / (1.0 + (hz / corner) ** 2), 9.0, tone.frames)
+    return ensemble(tone.hz, body / order / (1.0 + (hz / corner) ** 2), UNISONS["pad", "strings"].cents[0], tone.frames)
 
 
 _FORMANTS = {  # Hz, width Hz, level: a dark "oo" and an open "ah"
@@ -62,7 +63,7 @@ def choir(tone: Tone) -> Floats:
         envelope += level / (1.0 + ((hz - centre) / width) ** 2)
     envelope[0] = max(envelope[0], 0.35)  # the fundamental of a sung note is never missing
     envelope /= order**0.55 * (1.0 + (hz / geometric(open_ness, 1400.0, 6500.0)) ** 2)
-    return ensemble(tone.hz, envelope, 11.0, tone.frames)
+    return ensemble(tone.hz, envelope, UNISONS["pad", "choir"].cents[0], tone.frames)
 
 
 def glass(tone: Tone) -> Floats:
