@@ -33,11 +33,20 @@ def _family(layer: Layer, family: str) -> Tensor:
 def _factors(layer: Layer, family: str, pitch: int) -> tuple[Tensor, Tensor]:
     """Of mid and side, (times, ratios)."""
     count = len(TIMES_S)
-    return BEATING(_family(layer, family).expand(count), torch.full((count,), float(pitch - PITCH_MIN)), TIMES_S)
+    mid, side = BEATING(_family(layer, family).expand(count), torch.full((count,), float(pitch - PITCH_MIN)), TIMES_S)
+    return mid, side
 
 
 @pytest.mark.parametrize(
-    ("layer", "family"), [("pad", "supersaw"), ("pad", "warm"), ("chords", "saw_stab"), ("lead", "saw")]
+    ("layer", "family"),
+    [
+        ("pad", "supersaw"),
+        ("pad", "warm"),
+        ("chords", "saw_stab"),
+        ("lead", "saw"),
+        ("pad", "strings"),
+        ("pad", "choir"),
+    ],
 )
 @pytest.mark.parametrize("partial", [2, 5])
 def test_partials_swell_and_fade_when_the_instrument_s_own_do(layer: Layer, family: str, partial: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from loopmeter_engine.unison import ENSEMBLE_POWER, GOLDEN
+from loopmeter_engine.unison import ENSEMBLE_SAMPLES, GOLDEN, ensemble_band, ensemble_turns
 
 SAMPLE_RATE_HZ = 44_100
 TOP_HZ = 18_000.0  # Nothing harmonic is made above: inaudible to most, and a margin for saturation.
@@ -182,17 +182,12 @@ def ensemble(hz: float, amplitudes: NDArray[np.float64], spread_cents: float, fr
 
     One inverse transform makes it, and it repeats after 5.9 s without a seam. The phases depend on the pitch alone.
     """
-    size = 1 << 18
-    rng = np.random.default_rng(round(hz * 1000.0))
+    size = ENSEMBLE_SAMPLES
     magnitude = np.zeros(size // 2 + 1, np.float32)
-    bin_hz = SAMPLE_RATE_HZ / size
     for harmonic, amplitude in enumerate(amplitudes, 1):
-        centre = hz * harmonic / bin_hz
-        width = max(1.5, (2.0 ** (spread_cents / 1200.0) - 1.0) * hz * harmonic**ENSEMBLE_POWER / bin_hz)
-        bins = np.arange(max(1, int(centre - 4 * width)), min(size // 2, int(centre + 4 * width) + 1))
-        magnitude[bins] += amplitude / np.sqrt(width) * np.exp(-0.5 * ((bins - centre) / width) ** 2)
-    turns = rng.random((2, size // 2 + 1), np.float32)
-    spectrum = magnitude * np.exp(np.complex64(2j * np.pi) * turns)
+        bins, level = ensemble_band(hz, harmonic, spread_cents)
+        magnitude[bins] += amplitude * level
+    spectrum = magnitude * np.exp(np.complex64(2j * np.pi) * ensemble_turns(hz))
     out = scipy.fft.irfft(spectrum, size, axis=1) * np.float32(size * 0.25)
     out[1] *= 0.7
     return np.ascontiguousarray(np.tile(out, (1, -(-frames // size)))[:, :frames])

@@ -43,7 +43,9 @@ def strings(tone: Tone) -> Floats:
     hz = tone.hz * order
     corner = geometric(tone.timbre.brightness, 900.0, 8000.0) * (0.6 + 0.4 * tone.velocity)
     body = 0.7 + sum(g * np.exp(-((np.log2(hz / f) / 0.35) ** 2)) for f, g in ((290, 0.6), (520, 0.7), (2600, 0.9)))
-    return ensemble(tone.hz, body / order / (1.0 + (hz / corner) ** 2), UNISONS["pad", "strings"].cents[0], tone.frames)
+    return ensemble(
+        tone.hz, body / order / (1.0 + (hz / corner) ** 2), UNISONS["pad", "strings"].ensemble_cents, tone.frames
+    )
 
 
 _FORMANTS = {  # Hz, width Hz, level: a dark "oo" and an open "ah"
@@ -63,7 +65,7 @@ def choir(tone: Tone) -> Floats:
         envelope += level / (1.0 + ((hz - centre) / width) ** 2)
     envelope[0] = max(envelope[0], 0.35)  # the fundamental of a sung note is never missing
     envelope /= order**0.55 * (1.0 + (hz / geometric(open_ness, 1400.0, 6500.0)) ** 2)
-    return ensemble(tone.hz, envelope, UNISONS["pad", "choir"].cents[0], tone.frames)
+    return ensemble(tone.hz, envelope, UNISONS["pad", "choir"].ensemble_cents, tone.frames)
 
 
 def glass(tone: Tone) -> Floats:
