@@ -12,6 +12,7 @@ from tests.engine.scores import SCORE
 from torch import Tensor
 
 from loopmeter_engine.conditioning import (
+    CLOCK_CHANNELS,
     FRAME_S,
     HIT_FIELDS,
     NOTE_FIELDS,
@@ -20,6 +21,7 @@ from loopmeter_engine.conditioning import (
     PITCHES,
     SLOTS,
     events_of,
+    frame_features,
     frame_voices,
     global_features,
 )
@@ -55,7 +57,8 @@ def players() -> Players:
 
 def played(players: Players, score: Score) -> Played:
     style = global_features([score])[:, None].expand(-1, FRAMES, -1)
-    return players(voices(score), style)
+    features = frame_features(events_of([score]), torch.zeros(1, dtype=torch.float64), FRAMES)
+    return players(voices(score), style, features[..., -CLOCK_CHANNELS:])
 
 
 def only(*notes: Note, hits: tuple[Hit, ...] = ()) -> Score:

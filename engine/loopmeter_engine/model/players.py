@@ -39,6 +39,7 @@ from loopmeter_engine.model.autoencoder import (
     compress,
 )
 from loopmeter_engine.model.beating import Beating
+from loopmeter_engine.model.ducking import Ducking
 from loopmeter_engine.score import DRUMS, FAMILIES, MACROS, TONAL_LAYERS
 
 # Partials over the fundamental: harmonic ones, and those of bells and bars (``training/synth``).
@@ -111,22 +112,24 @@ class Players(nn.Module):
         super().__init__()
         self.notes = Voices(NOTE_CHANNELS, INSTRUMENT_CHANNELS, width, NOTE_OUT)
         self.hits = Voices(HIT_CHANNELS, KIT_CHANNELS, width, HIT_OUT)
-        self.beating = Beating(RATIOS)
+        self.beating, self.ducking = Beating(RATIOS), Ducking()
         self.register_buffer("long_bands", band_shapes(LONG_BANDS, LONG_BINS, _EXACT_LONG), persistent=False)
         self.register_buffer("short_bands", band_shapes(SHORT_BANDS, SHORT_BINS, _EXACT_SHORT), persistent=False)
         lobes, bins = _lobes()
         self.register_buffer("lobes", lobes, persistent=False)
         self.register_buffer("lobe_bins", bins, persistent=False)
 
-    def forward(self, voices: Tensor, style: Tensor) -> Played:
-        """``voices`` (B, T, VOICE_CHANNELS) and ``style`` (B, T, GLOBAL_CHANNELS) of latent frames, T' = 4 T out."""
+    def forward(self, voices: Tensor, style: Tensor, clock: Tensor) -> Played:
+        """``voices`` (B, T, VOICE_CHANNELS), ``style`` (B, T, GLOBAL_CHANNELS) and ``clock`` (B, T, CLOCK_CHANNELS) of
+        latent frames, T' = 4 T out."""
         batch, frames, _ = voices.shape
         split = NOTE_VOICES * NOTE_FIELDS
         each = voices.reshape(batch * frames * SLOTS, -1)
         notes = each[:, :split].reshape(-1, NOTE_VOICES, NOTE_FIELDS)
         hits = each[:, split:].reshape(-1, HIT_VOICES, HIT_FIELDS)
         style = style.reshape(batch * frames, -1)
-        (partials, beating), bands, short = self._notes(notes, style)
+        ducked = self.ducking(style, clock.reshape(batch * frames, -1))
+        (partials, beating), bands, short = self._notes(notes, style, ducked)
         bands_of_hits, short_of_hits = self._hits(hits, style)
         with torch.autocast(voices.device.type, enabled=False):  # Powers span more than half precision holds.
             around = (bands + bands_of_hits) @ self.long_bands
@@ -138,7 +141,7 @@ class Players(nn.Module):
         alive = steady if alive is long else alive.reshape(*shape, 2, LONG_BINS)
         return Played(steady, whole.reshape(*shape, SHORT_COLUMNS, SHORT_BINS), alive)
 
-    def _notes(self, notes: Tensor, style: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+    def _notes(self, notes: Tensor, style: Tensor, ducked: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
         """Powers of partials (F, 2, 1025), steady and beating, of bands (F, 2, 112) and in short windows (F, 4, 28)."""
         row, since, over, velocity = notes.unbind(-1)
         layer, pitch = (row / PITCHES).floor().long().clamp(0, len(TONAL_LAYERS) - 1), row % PITCHES
@@ -149,7 +152,7 @@ class Players(nn.Module):
             [_places(pitch), _times(since, _SINCE_S), _times(over, _OVER_S), _touch(velocity), long_ago[..., None]], -1
         )
         out = self.notes(part, played).float()
-        sounds = (velocity > 0).float()[..., None]
+        sounds = ((velocity > 0) * ducked.gather(1, layer))[..., None]
         power = torch.exp(2 * (_LEVEL * out[..., :-1] + _QUIET).clamp(max=8)) * sounds
         aside = torch.exp(2 * (_LEVEL * out[..., -1:] + _QUIET).clamp(max=3))
         partials, bands, short = torch.split(power, [len(RATIOS), LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)

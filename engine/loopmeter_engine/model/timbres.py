@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from loopmeter import LAYERS, Layer
 from loopmeter_engine.conditioning import (
     AHEAD_FRAMES,
+    CLOCK_CHANNELS,
     FRAME_CHANNELS,
     FRAME_S,
     FX_CHANNELS,
@@ -150,7 +151,8 @@ class Timbres(nn.Module):
         parts = [FRAME_CHANNELS, GLOBAL_CHANNELS, 1, VOICE_CHANNELS]
         features, style, trust, voices = torch.split(told, parts, -1)
         style, trust, voices = (part[:, RELEASE_FRAMES:-AHEAD_FRAMES] for part in (style, trust, voices))
-        steady, played = self.players(voices, style).spectra()
+        clock = features[:, RELEASE_FRAMES:-AHEAD_FRAMES, -CLOCK_CHANNELS:]
+        steady, played = self.players(voices, style, clock).spectra()
         said = [*self._voices(features, style, rolls), self._in_bands(steady)]
         hidden = F.gelu(self.inp(torch.cat([self.norm(h), *said], -1)))
         fine = trust.repeat_interleave(SUBFRAMES, 1)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from loopmeter_engine.conditioning import AHEAD_FRAMES, RELEASE_FRAMES, partial_rolls, told_of
+from loopmeter_engine.conditioning import AHEAD_FRAMES, CLOCK_CHANNELS, RELEASE_FRAMES, partial_rolls, told_of
 from loopmeter_engine.model.autoencoder import SUBFRAMES, Autoencoder
 from loopmeter_engine.model.timbres import Timbres
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
@@ -101,12 +101,13 @@ class Training:
 
     def step_alone(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """The players learn from a ``short_batch``; losses to be logged."""
-        assert batch.style is not None and batch.voices is not None
+        assert batch.style is not None and batch.voices is not None and batch.features is not None
         with torch.no_grad():
             wanted = self.autoencoder.encoder.spectra(batch.pcm)[:, SUBFRAMES:-SUBFRAMES]
         style = self._some(batch.style)[:, None].expand(-1, _SHORT_FRAMES, -1)
         with torch.autocast(wanted.device.type, torch.bfloat16):
-            played, _ = self.timbres.players(batch.voices[:, 1:-1], style).spectra()
+            clock = batch.features[:, 1:-1, -CLOCK_CHANNELS:]
+            played, _ = self.timbres.players(batch.voices[:, 1:-1], style, clock).spectra()
         loss, bands = self._descend(played, wanted, rate)
         return {"alone": loss, "alone_bands": bands}
 

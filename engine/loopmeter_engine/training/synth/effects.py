@@ -14,6 +14,7 @@ import scipy.fft
 import scipy.signal
 from numpy.typing import NDArray
 
+from loopmeter_engine.sidechain import ATTACK_S, RECOVER_POWER
 from loopmeter_engine.training.synth.envelopes import frames_of, rise
 from loopmeter_engine.training.synth.oscillators import SAMPLE_RATE_HZ, Floats
 
@@ -148,8 +149,8 @@ def _impulse_spectrum(room: Room, size: int) -> NDArray[np.complex64]:
 
 def duck(frames: int, starts: list[int], depth: float, recover_s: float) -> Floats:
     """A gain curve (frames,) that dips by ``depth`` at each start and swells back: side-chain pumping."""
-    attack, recover = frames_of(0.006), frames_of(recover_s)
-    dip = np.concatenate((rise(attack), rise(recover)[::-1] ** np.float32(0.8)))
+    attack, recover = frames_of(ATTACK_S), frames_of(recover_s)
+    dip = np.concatenate((rise(attack), rise(recover)[::-1] ** np.float32(RECOVER_POWER)))
     shape = np.zeros(frames, np.float32)
     for start in starts:
         index = (start + np.arange(min(len(dip), frames))) % frames

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from loopmeter import LAYERS, Layer
 from loopmeter_engine.score import Score, Timbre
+from loopmeter_engine.sidechain import DEPTH_BY_GENRE, RECOVER_BEATS, SHARE_BY_LAYER
 from loopmeter_engine.training.synth import bass, drums, fx, keys, leads, pads
 from loopmeter_engine.training.synth.bundle import Bundle
 from loopmeter_engine.training.synth.effects import (
@@ -35,8 +36,6 @@ _ROOMS: dict[Layer, Room] = {
     "drums": "room", "bass": "room", "chords": "plate", "lead": "plate", "pad": "hall", "fx": "hall",
 }  # fmt: skip
 _ECHO_BEATS: dict[Layer, float] = {"chords": 0.5, "lead": 0.75}
-_PUMP_LAYERS: dict[Layer, float] = {"bass": 0.8, "chords": 0.7, "pad": 1.0}
-_PUMP_GENRES = {"house": 0.5, "techno": 0.5, "trance": 0.65, "disco": 0.2, "synthwave": 0.4}
 
 
 def render_stems(
@@ -71,7 +70,7 @@ def _stem(score: Score, layer: Layer, seed: int, choice: Choice | None) -> Float
     if timbre.space > 0.0:
         mid = (left_right[0] + left_right[1]) * np.float32(0.5)
         left_right = left_right + _space(mid, layer, timbre, score)
-    if layer in _PUMP_LAYERS and score.genre in _PUMP_GENRES:
+    if layer in SHARE_BY_LAYER and score.genre in DEPTH_BY_GENRE:
         left_right *= _pump(score, layer)
     return left_right * np.float32(LAYER_GAIN[layer] * 10.0 ** (18.0 * (timbre.level - 1.0) / 20.0))
 
@@ -108,5 +107,5 @@ def _pump(score: Score, layer: Layer) -> Floats:
     """Ducking on every beat. It follows genre and beat, not the kicks: stems are also heard without their drums."""
     beat_s = 60.0 / score.tempo_bpm
     starts = [round(beat * beat_s * SAMPLE_RATE_HZ) for beat in range(score.beats)]
-    depth = _PUMP_GENRES[score.genre] * _PUMP_LAYERS[layer]
-    return duck(score.frames(SAMPLE_RATE_HZ), starts, depth, 0.6 * beat_s)
+    depth = DEPTH_BY_GENRE[score.genre] * SHARE_BY_LAYER[layer]
+    return duck(score.frames(SAMPLE_RATE_HZ), starts, depth, RECOVER_BEATS * beat_s)
