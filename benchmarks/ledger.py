@@ -92,12 +92,18 @@ def _ways(url: str, streams: int) -> list[Callable[[float], Rate]]:
 
 
 def _row(what: str, ways: Sequence[Callable[[float], Rate]], rounds: int, seconds: float) -> Row:
-    found = [[way(seconds) for way in ways] for _ in range(rounds)]
+    found = [_round(ways, seconds, backwards=number % 2 == 1) for number in range(rounds)]
     rates = [statistics.median(rate.per_s for rate in column) for column in zip(*found, strict=True)]
     cpu_ms = statistics.median(measured[3].cpu_s for measured in found) * 1000
     raw_rate, alone, one, many = (f"{rate:.0f}/s" for rate in rates)
     ratio = min(statistics.median(measured[way].per_s / measured[0].per_s for measured in found) for way in (2, 3))
     return Row(what, raw_rate, alone, one, many, f"{cpu_ms:.2f} ms", f"{ratio:.2f} x", "0.8 x")
+
+
+def _round(ways: Sequence[Callable[[float], Rate]], seconds: float, *, backwards: bool) -> list[Rate]:
+    """Each way once. Every other round goes backwards, so that nobody always comes after the same one."""
+    taken = [way(seconds) for way in (reversed(ways) if backwards else ways)]
+    return taken[::-1] if backwards else taken
 
 
 def _raw_sqlite(path: str, seconds: float) -> Rate:

@@ -129,6 +129,7 @@ class LoopmeterEngine:
         request, score = self._score(request)
         geometry = Geometry(score.frames(SAMPLE_RATE_HZ), self._autoencoder.config.lookahead)
         channels, bits = (2, 24) if request.quality == "hifi" else (1, 16)
+        first_flops = self._flops(request, 0)
         return Plan(
             request=request,
             frames=geometry.frames,
@@ -136,9 +137,9 @@ class LoopmeterEngine:
             channels=channels,
             bits=bits,
             chunk_frames=geometry.chunk_frames,
-            flops=self._flops(request, 0) + self._later_flops(request, len(geometry.chunk_frames)),
+            flops=first_flops + self._later_flops(request, len(geometry.chunk_frames)),
             peak_memory_bytes=self._memory_bytes(request),
-            first_chunk_flops=self._flops(request, 0),
+            first_chunk_flops=first_flops,
         )
 
     def score(self, request: LoopRequest) -> ScoreSheet:

@@ -6,6 +6,8 @@ work and Fourier transforms are left out. A test holds both counts equal.
 
 from __future__ import annotations
 
+import functools
+
 from loopmeter import LAYERS
 from loopmeter_engine.conditioning import FRAME_CHANNELS, GLOBAL_CHANNELS, HIT_VOICES, NOTE_VOICES, ONSET_ROWS
 from loopmeter_engine.model.autoencoder import (
@@ -60,6 +62,7 @@ def conditions(config: TransformerConfig, rows: int, *, context: bool = False) -
     return 2 * rows * (total + config.condition * width)
 
 
+@functools.lru_cache(16)  # A plan asks five times, and every order waits for its plan.
 def decoding(config: AutoencoderConfig, told: TimbresConfig | None = None, *, first: bool) -> int:
     """Decoding a block to spectra, ``told`` of the players or not; the first of a stream yields fewer frames by the
     look-ahead.

@@ -36,7 +36,7 @@ class Store(Protocol):
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
     async def read(self, work: Work[_Result]) -> _Result: ...
-    async def write(self, work: Work[_Result]) -> _Result: ...
+    async def write(self, work: Work[_Result], size: int = 1) -> _Result: ...
     async def write_statement(self, work: Work[_Result]) -> _Result: ...
 
 
@@ -80,12 +80,13 @@ class Database:
         """The result of ``work`` on one consistent view of the database. It must not write."""
         return await self._store.read(work)
 
-    async def write(self, work: Work[_Result]) -> _Result:
+    async def write(self, work: Work[_Result], size: int = 1) -> _Result:
         """The result of ``work`` once it is durable; what it raises, once it is undone.
 
-        Work that was queued runs even if the caller is cancelled.
+        Work that was queued runs even if the caller is cancelled. ``size`` is how many such works as an order it is
+        like: SQLite commits what waits together, but not much at a time.
         """
-        return await self._store.write(work)
+        return await self._store.write(work, size)
 
     async def write_statement(self, work: Work[_Result]) -> _Result:
         """``write`` for work that is one statement. PostgreSQL commits that by itself, in the same message; it is not

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -32,6 +33,9 @@ from loopmeter_gateway.settings import Settings
 OFF_PEAK = datetime(2026, 1, 5, 12, tzinfo=UTC)
 LOOP = {"prompt": "dusty drums", "tempo_bpm": 120, "bars": 4}  # 8 s, 12 chunks, 800 tokens off peak
 PATIENCE_S = 20.0
+STORE_FILE = "loopmeter.db"
+IN_MEMORY = Path("/dev/shm")
+MEMORY_BYTES_MIN = 10**9
 
 
 @pytest.fixture
@@ -106,11 +110,42 @@ class Client:
 
 
 @pytest.fixture
-def house(tmp_path: Path, store: str) -> House:
-    db = store
+def house(tmp_path: Path, store: str, furnished: Furnished) -> House:
+    db, found = store, furnished
+    if store.startswith("sqlite"):
+        shutil.copy(furnished.file, tmp_path / STORE_FILE)
+    else:
+        found = _furnish(db)
+    return House(Settings(db=db, data=tmp_path / "data"), found.key, ManualClock(OFF_PEAK), found.customer_id)
+
+
+@dataclass(frozen=True)
+class Furnished:
+    """A database with one customer and its key. ``file``: where SQLite keeps it."""
+
+    customer_id: str
+    key: str
+    file: Path | None = None
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Furnished:
+    """One of SQLite, to be copied: to make its tables and open an account takes ten times as long."""
+    file = tmp_path_factory.mktemp("furnished") / STORE_FILE
+    return replace(_furnish(f"sqlite:///{file}"), file=file)
+
+
+def _furnish(db: str) -> Furnished:
     customer_id = str(admin.create_customer(db, "ada")["customer_id"])
-    key = str(admin.create_key(db, customer_id)["key"])
-    return House(Settings(db=db, data=tmp_path / "data"), key, ManualClock(OFF_PEAK), customer_id)
+    return Furnished(customer_id, str(admin.create_key(db, customer_id)["key"]))
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory, where the system has room there: commits wait for the disk, and here nobody pulls the plug."""
+    there = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > MEMORY_BYTES_MIN
+    with tempfile.TemporaryDirectory(prefix="loopmeter-", dir=IN_MEMORY if there else None) as folder:
+        yield Path(folder)
 
 
 BOTH_STORES = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
@@ -121,7 +156,7 @@ ON_POSTGRESQL = pytest.mark.parametrize("store", ["postgresql"], indirect=True)
 def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of an empty database: SQLite, or what ``BOTH_STORES`` or ``LOOPMETER_TEST_STORE`` asks for."""
     if getattr(request, "param", os.environ.get("LOOPMETER_TEST_STORE", "sqlite")) == "sqlite":
-        yield f"sqlite:///{tmp_path}/loopmeter.db"
+        yield f"sqlite:///{tmp_path / STORE_FILE}"
         return
     with request.getfixturevalue("postgres").new_database() as url:
         yield url

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from loopmeter_gateway.database import Database, create_tables, open_writer
+from loopmeter_gateway.database import Database, create_tables, look, open_writer
 from loopmeter_gateway.stores.sqlite import LOG_PAGES_MAX, SqliteStore
 from loopmeter_gateway.tables import customers
 
@@ -69,6 +70,42 @@ async def test_work_of_a_caller_that_left_still_runs(database: Database) -> None
     await database.write(lambda c: add(c, "stayed"))
 
     assert await database.read(names) == ["left", "stayed"]
+
+
+async def test_full_groups_take_turns_and_an_order_joins_one(database: Database) -> None:
+    """The first is under way when the others come."""
+    began, go_on, transactions = asyncio.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def wait(connection: Connection) -> None:
+        loop.call_soon_threadsafe(began.set)
+        go_on.wait()
+
+    def note(connection: Connection) -> None:
+        transactions.append(connection.get_transaction())
+
+    waiting = asyncio.create_task(database.write(wait))
+    await began.wait()
+    writing = [asyncio.create_task(database.write(note, size)) for size in (32, 32, 1)]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(waiting, *writing)
+
+    first, second, order = transactions
+    assert first is not second
+    assert second is order
+
+
+async def test_what_is_queued_is_written_before_the_end(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/test.db"
+    database = Database(url)
+    await database.start()
+    writing = [asyncio.create_task(database.write(lambda c, n=number: add(c, f"{n:03}"))) for number in range(100)]  # type: ignore[misc]
+    await asyncio.sleep(0)
+    await database.stop()
+
+    assert all(task.done() for task in writing)
+    assert await asyncio.to_thread(look, url, names) == [f"{number:03}" for number in range(100)]
 
 
 @BOTH_STORES

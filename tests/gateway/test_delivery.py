@@ -127,6 +127,20 @@ async def test_the_engine_stops_after_the_chunk_in_hand_when_the_reader_leaves(h
         assert await read(client, live, 1, 11) == SOUND[PLAN.chunk_frames[0] * 2 :]
 
 
+async def test_a_reader_that_leaves_before_its_lease_has_begun_can_come_back(house: House) -> None:
+    house.grant(800)
+    async with house.open() as client:
+        live = await stream(client)
+        client.gateway.attach(live)
+        # Then the job is chosen, and its lease is begun by a task that has not run yet.
+        while not client.gateway.queue.running:  # noqa: ASYNC110  # No event is set in that moment.
+            await asyncio.sleep(0)
+        client.gateway.detach(live)
+        await until(lambda: not client.gateway.queue.running)
+
+        assert await read(client, live, 0, 12) == SOUND
+
+
 async def test_cancelling_charges_what_was_delivered_and_ends_the_streams(house: House, gate: Gate) -> None:
     house.grant(800)
     async with house.open(gate.engine) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from fractions import Fraction
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopmeter import Quality
+from loopmeter import LoopRequest, Quality
+from loopmeter_engine.fake import FakeEngine
 from loopmeter_gateway.money.price_book import (
     charge_due,
     load_price_book,
@@ -18,6 +20,7 @@ from loopmeter_gateway.money.price_book import (
     price,
     round_half_up,
 )
+from loopmeter_gateway.money.quotes import Offer, make_offer
 
 RATE = 44_100
 STANDARD = load_price_book("standard")
@@ -158,3 +161,13 @@ def test_a_book_that_says_something_else_is_refused(wrong: str) -> None:
 def test_an_unknown_book_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"found '\.\./secret'"):
         load_price_book("../secret")
+
+
+@given(chunk_frames=st.lists(st.sampled_from([1, 32_768, 40_000]), min_size=1, max_size=60))
+def test_an_offer_is_read_as_it_was_stored_by_this_release_and_by_earlier_ones(chunk_frames: list[int]) -> None:
+    made = make_offer(FakeEngine(), STANDARD, "standard", LoopRequest(prompt="x"), OFF_PEAK)
+    offer = made.model_copy(update={"chunk_frames": tuple(chunk_frames)})
+    earlier = json.dumps(json.loads(offer.kept()) | {"chunk_frames": chunk_frames})
+
+    assert Offer.model_validate_json(offer.kept()) == offer
+    assert Offer.model_validate_json(earlier) == offer

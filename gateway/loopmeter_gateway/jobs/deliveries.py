@@ -116,7 +116,7 @@ class Deliveries:
                 _hand_out(done, outcome)
 
     async def _deliver_together(self, asked: Sequence[Delivery]) -> Outcomes:
-        return await self.database.write(partial(deliver_chunks, deliveries=asked))
+        return await self.database.write(partial(deliver_chunks, deliveries=asked), len(asked))
 
     async def _charge_at_once(self, asked: Sequence[Delivery]) -> Outcomes:
         return await self.database.write_statement(partial(charge_at_once, deliveries=asked))
@@ -212,7 +212,7 @@ class Due(NamedTuple):
 def _lock(connection: Connection, ids: list[str], wait: bool) -> dict[str, Any]:
     """The jobs with the state of their holds, locked, by id."""
     found = connection.execute(_LOCKING[connection.dialect.name, wait], {"ids": ids})
-    return {row.id: row for row in found}
+    return {row.id: row for row in found.all()}
 
 
 def _locking(store: str, wait: bool) -> Select[Any]:

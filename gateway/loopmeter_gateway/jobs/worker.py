@@ -90,6 +90,8 @@ class Worker:
     async def _lease(self, live: LiveJob) -> None:
         loop = asyncio.get_running_loop()
         count = live.lease_count(self._queue.lease_chunks)
+        if count == 0:
+            return  # Its reader left after it was chosen.
         try:
             lease = live.begin_lease(self._engine, count)
             await loop.run_in_executor(self._threads, self._make, loop, live, lease, count)

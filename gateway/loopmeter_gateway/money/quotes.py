@@ -10,8 +10,10 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain, groupby, repeat
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_serializer, field_validator
 from sqlalchemy import Connection, insert, select, update
 
 from loopmeter import FieldProblem, LoopRequest, PlanInfo, PriceBook, Quote, QuoteLine, ResolvedRequest
@@ -47,6 +49,22 @@ class Offer(BaseModel):
     first_sound_s: float | None = None  # Predicted, as is the rate; no part of the price.
     rate: float | None = None
     live: bool = False  # The offer of an endless session is for one chunk; see ``live/records.py``.
+
+    @field_serializer("chunk_frames", when_used="json")
+    def _in_runs(self, frames: tuple[int, ...]) -> list[tuple[int, int]]:
+        """As ``(frames, how many such chunks)``: nearly all are alike, and SQLite writes the row anew at each charge.
+
+        Of 300 s, one by one, it would fill a page of the database.
+        """
+        return [(length, len(list(alike))) for length, alike in groupby(frames)]
+
+    @field_validator("chunk_frames", mode="before")
+    @classmethod
+    def _from_runs(cls, found: Any) -> Any:
+        """Also one by one, as earlier releases stored them."""
+        if found and isinstance(found[0], list):
+            return tuple(chain.from_iterable(repeat(length, count) for length, count in found))
+        return found
 
     def kept(self) -> str:
         """As it is stored with quote and job: without the sound that came along."""

@@ -67,7 +67,7 @@ class PostgresStore:
     async def read(self, work: Work[_Result]) -> _Result:
         return await self._to_the_end(self._read(work))
 
-    async def write(self, work: Work[_Result]) -> _Result:
+    async def write(self, work: Work[_Result], size: int = 1) -> _Result:
         return await self._to_the_end(self._write(work))
 
     async def write_statement(self, work: Work[_Result]) -> _Result:
