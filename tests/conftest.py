@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 # round and round meanwhile, and with other work on the machine a test of the engine took five times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# A width that nobody chose: readline writes it into the environment which a worker of pytest-xdist inherits.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("COLUMNS", None)
+
 # Audio hardware, clocks and the network there are once: JACK, Link, DNS-SD, Ardour's port. These run one after another.
 _ALONE = "tests/integrations/"
 
