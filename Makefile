@@ -17,7 +17,8 @@ help: ## list the targets
 demo: $(INSTALLED) ## make loops through the SDK and the OSC bridge; leaves WAV, MIDI and bills in demo/
 	$(BIN)/python -m scripts.demo
 
-# pytest comes last, so that the last line of the output is its summary.
+# pytest comes last, so that the last line of the output is its summary. PYTEST_ARGS="-n 2" runs the tests in two
+# processes of up to 5 GB each: sooner, but what plays in real time has less of the machine, and may fail for that.
 test: lint system-packages portaudio ## install, check style, types and imports, run every test
 	$(BIN)/python -m pytest -m "not soak" $(PYTEST_ARGS)
 

@@ -63,6 +63,7 @@ def serve(
             number; or processes for an engine at an address.
         OSError: the address cannot be listened on.
     """
+    _listen(host, port).close()  # Only tried: a taken port is told before anything is loaded.
     # Once more than needed, because what is wrong with either is said here in a sentence, and from within the server
     # by pages of its own frames.
     once(db, partial(Books(price_book).put_in_force, now_ms=to_ms(SystemClock().now())))

@@ -135,7 +135,7 @@ def post_loop(
 
     A gateway that ``takes_caps`` refuses it if it costs more than ``max_tokens``.
     """
-    order = LoopOrder(**request.model_dump(), quote_id=quote_id)
+    order = request if quote_id is None else LoopOrder(**request.model_dump(), quote_id=quote_id)
     headers = {"Accept": CHUNKS_MEDIA_TYPE, "Content-Type": _JSON, "Idempotency-Key": idempotency_key}
     if max_tokens is not None:
         headers["Loopmeter-Max-Tokens"] = str(max_tokens)

@@ -70,6 +70,7 @@ def test_a_stream_off_the_main_thread_computes_without_a_team_of_its_own() -> No
     engine, before = LoopmeterEngine(device="cpu"), torch.get_num_threads()
 
     def threads_after_a_lease() -> int:
+        torch.set_num_threads(2)  # Holds for the thread that asks.
         next(engine.lease(LoopRequest(prompt="pad", tempo_bpm=120, bars=1), 0, 1, None))
         return torch.get_num_threads()
 

@@ -21,6 +21,7 @@ from loopmeter_engine.fake import FakeEngine
 from loopmeter_engine.testing import make_all
 from loopmeter_integrations.osc import serve_osc
 from loopmeter_integrations.osc._codec import encode_message
+from loopmeter_integrations.osc._nearby import NearbyTransport
 
 BARS = 30  # A minute: 5 MB, 82 chunks.
 PRICE_TOKENS = 800
@@ -112,7 +113,14 @@ async def bridge_behind(
     async with (
         wire.running() as url,
         AsyncLoopmeter(gateway.url, key) as auditor,
-        AsyncLoopmeter(url, key, timeout=HASTY, patience_s=patience_s, max_retries=max_retries) as client,
+        AsyncLoopmeter(
+            url,
+            key,
+            timeout=HASTY,
+            patience_s=patience_s,
+            max_retries=max_retries,
+            transport=NearbyTransport(url, key, HASTY),
+        ) as client,
         serve_osc(client, ("127.0.0.1", 0), out) as endpoint,
     ):
         yield auditor, endpoint

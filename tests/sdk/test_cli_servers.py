@@ -102,6 +102,16 @@ def test_a_port_in_use_is_named_with_what_to_do(as_json: bool, tmp_path: Path) -
     assert f"expected a free port, found 127.0.0.1:{port} in use" in message and "--port" in message
 
 
+def test_a_port_in_use_is_told_before_anything_else_is_begun(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        arguments = ["serve", "--engine", "no such engine", "--port", port, "--db", f"sqlite:///{tmp_path}/g.db"]
+        result = CliRunner().invoke(program, arguments)
+
+    assert result.exit_code == 1 and "expected a free port" in result.stderr
+    assert not (tmp_path / "g.db").exists()
+
+
 def test_every_command_that_reports_takes_json() -> None:
     """The others print a script, a file or another program's output."""
     without = {"completion", "adapter", "admin export", "admin outbox show"}

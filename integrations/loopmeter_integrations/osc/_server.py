@@ -22,6 +22,7 @@ from loopmeter_integrations.osc._clients import Client
 from loopmeter_integrations.osc._files import AtomicFile
 from loopmeter_integrations.osc._instruments import Instruments
 from loopmeter_integrations.osc._limits import SpendingCaps
+from loopmeter_integrations.osc._nearby import NearbyTransport, is_nearby
 from loopmeter_integrations.osc._query import advertised
 from loopmeter_integrations.osc._recording import Recorder, read_recording, replay
 from loopmeter_integrations.osc._tcp import Connections
@@ -110,8 +111,10 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    # What is left to the environment is the SDK's to read; the command line has read it already.
+    transport = NearbyTransport(url, api_key, _ON_STAGE) if url and api_key and is_nearby(url) else None
     async with (
-        AsyncLoopmeter(url, api_key, timeout=_ON_STAGE) as client,
+        AsyncLoopmeter(url, api_key, timeout=_ON_STAGE, transport=transport) as client,
         serve_osc(client, listen, out, settings) as (host, port),
     ):
         announce(f"[{host}]" if ":" in host else host, port)
