@@ -117,6 +117,12 @@ def test_chunks_of_a_repaint_are_the_same_from_any_state(engine: LoopmeterEngine
     assert again.pcm == whole[3].pcm
 
 
+@pytest.fixture(scope="module")
+def counted() -> LoopmeterEngine:
+    """In the number format whose operations a counter sees."""
+    return LoopmeterEngine(device="cpu", number_format=torch.float32)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -128,9 +134,10 @@ def test_chunks_of_a_repaint_are_the_same_from_any_state(engine: LoopmeterEngine
         {"negative_prompt": "hiss"},
     ],
 )
-def test_the_planned_operations_are_those_that_are_counted(loop: Mono, fields: dict[str, object]) -> None:
-    engine = LoopmeterEngine(device="cpu", number_format=torch.float32)
-    fields = dict(fields)
+def test_the_planned_operations_are_those_that_are_counted(
+    counted: LoopmeterEngine, loop: Mono, fields: dict[str, object]
+) -> None:
+    engine, fields = counted, dict(fields)
     if fields.pop("reference", False):
         fields["reference_audio_base64"] = as_base64(loop)
     if "task" in fields:
