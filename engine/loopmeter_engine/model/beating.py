@@ -72,14 +72,16 @@ class Beating(nn.Module):
     def forward(self, family: Tensor, pitch: Tensor, since_s: Tensor) -> tuple[Tensor, Tensor]:
         """Of mid and of side, (v, ratios) each, for voices (v,): of which family, at which of ``PITCHES``, how long
         after their onset. Side is what lies between the copies but for the first, left and right in turn."""
+        most = int(self.copies[family].sum(-1).max())
         hz = 440.0 * 2 ** ((pitch + (PITCH_MIN - 69)) / 12)
-        apart_hz = hz[:, None, None] * self.ratios[:, None] * self.offsets[family][:, None]
-        angle = (2 * math.pi) * (apart_hz * since_s[:, None, None] + self.turns[family])
-        there = self.copies[family][:, None]
+        apart_hz = hz[:, None, None] * self.ratios[:, None] * self.offsets[family, None, :most]
+        angle = (2 * math.pi) * (apart_hz * since_s[:, None, None] + self.turns[family, :, :most])
+        there = self.copies[family, None, :most]
         share = _met(apart_hz) * there
         x, y = share * angle.cos(), share * angle.sin()
-        sides = torch.tensor([0.0, *[1.0, -1.0] * COPIES][:COPIES], device=family.device)
-        mid, side = _factor(x, y, share, there), _factor(x * sides, y * sides, share * sides, there * sides)
+        sides = torch.tensor([0.0, *[1.0, -1.0] * COPIES][:most], device=family.device)
+        mid = _factor(x, y, share, there)
+        side = _factor(x * sides, y * sides, share * sides, there * sides)
         ensembles = self.ensemble_cents[family] > 0
         if ensembles.any():
             of_ensembles = self._of_ensembles(*(each[ensembles] for each in (family, pitch, since_s)))
