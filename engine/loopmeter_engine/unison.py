@@ -1,8 +1,8 @@
-"""How voices of a unison beat: detuned copies of a note, each partial of which swells and fades as their phases meet.
+"""Who plays in unison: instruments of which a note is many detuned copies, whose partials swell and fade.
 
-A supersaw, a string section or a reese bass is one note many times over. Its partials are never steady, which is what
-makes it wide and alive. Which copies an instrument has is stated here once: the synthesisers of the training data play
-them, and ``model.players`` lets what it has learned as steady partials beat in the same way.
+A supersaw, a string section or a reese bass is never steady, which is what makes it wide and alive. Which copies an
+instrument has is stated here once: the synthesisers of the training data play them, and ``model.interference`` lets
+what was learned as steady partials beat in the same way.
 """
 
 from __future__ import annotations

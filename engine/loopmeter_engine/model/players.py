@@ -38,8 +38,8 @@ from loopmeter_engine.model.autoencoder import (
     SUBFRAMES,
     compress,
 )
-from loopmeter_engine.model.beating import Beating
 from loopmeter_engine.model.ducking import Ducking
+from loopmeter_engine.model.interference import Interference
 from loopmeter_engine.score import DRUMS, FAMILIES, MACROS, TONAL_LAYERS
 
 # Partials over the fundamental: harmonic ones, and those of bells and bars (``training/synth``).
@@ -63,20 +63,20 @@ HIT_OUT = LONG_BANDS + SHORT_COLUMNS * SHORT_BANDS + 1
 
 @dataclass(frozen=True)
 class Played:
-    """Powers of all voices. ``long`` (B, S, 2, 1025) of mid and side, ``short`` (B, S, 4, 257) of mid; ``beating``:
-    ``long`` with the partials of unisons as loud as they are at each moment, instead of on average."""
+    """Powers of all voices. ``long`` (B, S, 2, 1025) of mid and side, ``short`` (B, S, 4, 257) of mid; ``meeting``:
+    ``long`` with partials that meet in a bin as loud as they are together at each moment, instead of on average."""
 
     long: Tensor
     short: Tensor
-    beating: Tensor
+    meeting: Tensor
 
     def spectra(self) -> tuple[Tensor, Tensor]:
-        """(B, S, SPECTRAL_CHANNELS) each, as the decoder gives them: steady, and beating."""
-        long, short, beating = ((power + 1e-10).sqrt().flatten(2) for power in (self.long, self.short, self.beating))
+        """(B, S, SPECTRAL_CHANNELS) each, as the decoder gives them: steady, and meeting."""
+        long, short, meeting = ((power + 1e-10).sqrt().flatten(2) for power in (self.long, self.short, self.meeting))
         steady = compress(long, short)
-        if self.beating is self.long:
+        if self.meeting is self.long:
             return steady, steady
-        return steady, torch.cat([compress(beating, short[..., :0]), steady[..., 2 * LONG_BINS :]], -1)
+        return steady, torch.cat([compress(meeting, short[..., :0]), steady[..., 2 * LONG_BINS :]], -1)
 
 
 class Voices(nn.Module):
@@ -112,7 +112,7 @@ class Players(nn.Module):
         super().__init__()
         self.notes = Voices(NOTE_CHANNELS, INSTRUMENT_CHANNELS, width, NOTE_OUT)
         self.hits = Voices(HIT_CHANNELS, KIT_CHANNELS, width, HIT_OUT)
-        self.beating, self.ducking = Beating(RATIOS), Ducking()
+        self.interference, self.ducking = Interference(RATIOS), Ducking()
         self.register_buffer("long_bands", band_shapes(LONG_BANDS, LONG_BINS, _EXACT_LONG), persistent=False)
         self.register_buffer("short_bands", band_shapes(SHORT_BANDS, SHORT_BINS, _EXACT_SHORT), persistent=False)
         lobes, bins = _lobes()
@@ -129,12 +129,12 @@ class Players(nn.Module):
         hits = each[:, split:].reshape(-1, HIT_VOICES, HIT_FIELDS)
         style = style.reshape(batch * frames, -1)
         ducked = self.ducking(style, clock.reshape(batch * frames, -1))
-        (partials, beating), bands, short = self._notes(notes, style, ducked)
+        (partials, meeting), bands, short = self._notes(notes, style, ducked)
         bands_of_hits, short_of_hits = self._hits(hits, style)
         with torch.autocast(voices.device.type, enabled=False):  # Powers span more than half precision holds.
             around = (bands + bands_of_hits) @ self.long_bands
             long = partials + around
-            alive = long if beating is partials else beating + around
+            alive = long if meeting is partials else meeting + around
             whole = (short + short_of_hits) @ self.short_bands
         shape = (batch, frames * SUBFRAMES)
         steady = long.reshape(*shape, 2, LONG_BINS)
@@ -142,7 +142,7 @@ class Players(nn.Module):
         return Played(steady, whole.reshape(*shape, SHORT_COLUMNS, SHORT_BINS), alive)
 
     def _notes(self, notes: Tensor, style: Tensor, ducked: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
-        """Powers of partials (F, 2, 1025), steady and beating, of bands (F, 2, 112) and in short windows (F, 4, 28)."""
+        """Powers of partials (F, 2, 1025), steady and meeting, of bands (F, 2, 112) and in short windows (F, 4, 28)."""
         row, since, over, velocity = notes.unbind(-1)
         layer, pitch = (row / PITCHES).floor().long().clamp(0, len(TONAL_LAYERS) - 1), row % PITCHES
         instruments = self.notes.as_played(_instruments_of_layers(style)).repeat_interleave(SLOTS, 0)
@@ -156,7 +156,7 @@ class Players(nn.Module):
         power = torch.exp(2 * (_LEVEL * out[..., :-1] + _QUIET).clamp(max=8)) * sounds
         aside = torch.exp(2 * (_LEVEL * out[..., -1:] + _QUIET).clamp(max=3))
         partials, bands, short = torch.split(power, [len(RATIOS), LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)
-        family = self.beating.families(style).repeat_interleave(SLOTS, 0).gather(1, layer)
+        family = self.interference.families(style).repeat_interleave(SLOTS, 0).gather(1, layer)
         placed = self._placed(partials, aside, pitch, velocity > 0, family, since)
         both = torch.stack([bands.sum(1), (bands * aside).sum(1)], 1)
         return placed, both, short.sum(1).reshape(-1, SHORT_COLUMNS, SHORT_BANDS)
@@ -164,28 +164,30 @@ class Players(nn.Module):
     def _placed(
         self, partials: Tensor, aside: Tensor, pitch: Tensor, sounds: Tensor, family: Tensor, since: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Partials (F, V, ratios) of voices at pitches (F, V), in bins of mid and side: (F, 2, 1025), steady and
-        beating. In training nothing beats: no mean can be learned of what an ensemble does by chance."""
+        """Partials (F, V, ratios) of voices at pitches (F, V), in bins of mid and side: (F, 2, 1025), as powers that
+        add, and as waves that meet. In training, powers alone: they are what is learned."""
         frame, voice = sounds.nonzero(as_tuple=True)
         which = pitch[frame, voice].long()
-        mid = partials[frame, voice]
-        side = mid * aside[frame, voice]
+        bins = frame[:, None, None] * 2 * LONG_BINS + self.lobe_bins[which]
+        lobes, powers = self.lobes[which], self.lobes[which].square()
 
-        def in_bins(mid: Tensor, side: Tensor, frame: Tensor, which: Tensor) -> Tensor:
-            at = (frame[:, None, None] * 2 * LONG_BINS + self.lobe_bins[which]).flatten()
+        def in_bins(mid: Tensor, side: Tensor, lobes: Tensor) -> Tensor:
             found = torch.zeros(len(partials) * 2 * LONG_BINS, device=partials.device)
-            for power, first in ((mid, 0), (side, LONG_BINS)):
-                found = found.index_add(0, at + first, (power[..., None] * self.lobes[which]).flatten())
+            for value, first in ((mid, 0), (side, LONG_BINS)):
+                found.index_add_(0, (bins + first).flatten(), (value[..., None] * lobes).flatten())
             return found.reshape(len(partials), 2, LONG_BINS)
 
-        steady = in_bins(mid, side, frame, which)
-        beats = self.beating.beats(family[frame, voice])
-        if self.training or not beats.any():
+        mid = partials[frame, voice]
+        side = mid * aside[frame, voice]
+        steady = in_bins(mid, side, powers)
+        if self.training:
             return steady, steady
-        frame, voice, which, mid, side = (each[beats] for each in (frame, voice, which, mid, side))
-        of_mid, of_side = self.beating(family[frame, voice], pitch[frame, voice], since[frame, voice])
-        beating = steady + in_bins(mid * (of_mid - 1), side * (of_side - 1), frame, which)
-        return steady, beating.clamp(min=0)  # Rounding.
+        of_mid, of_side = self.interference(family[frame, voice], pitch[frame, voice], since[frame, voice])
+        size_mid, size_side = mid.sqrt(), side.sqrt()
+        real = in_bins(size_mid * of_mid.x, size_side * of_side.x, lobes)
+        imaginary = in_bins(size_mid * of_mid.y, size_side * of_side.y, lobes)
+        loose = in_bins(mid * of_mid.loose, side * of_side.loose, powers)
+        return steady, real.square() + imaginary.square() + loose
 
     def _hits(self, hits: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
         """Powers of bands (F, 2, 112), and in short windows (F, 4, 28)."""
@@ -232,7 +234,7 @@ def _instruments_of_layers(style: Tensor) -> Tensor:
 
 
 def _lobes() -> tuple[Tensor, Tensor]:
-    """Each partial of each pitch as the long window shows a sinus, the main lobe of a Hann window: powers and bins.
+    """Each partial of each pitch as the long window shows a sinus, the main lobe of a Hann window: sizes and bins.
 
     Both (PITCHES, ratios, 5); partials beyond the last bin have no power.
     """
@@ -242,7 +244,7 @@ def _lobes() -> tuple[Tensor, Tensor]:
     away = bins - place[..., None]
     lobe = torch.sinc(away) + (torch.sinc(away - 1) + torch.sinc(away + 1)) / 2
     inside = (bins >= 0) & (bins < LONG_BINS)
-    return (lobe.square() * inside).float(), bins.clamp(0, LONG_BINS - 1).long()
+    return (lobe * inside).float(), bins.clamp(0, LONG_BINS - 1).long()
 
 
 def band_shapes(bands: int, bins: int, exact: int) -> Tensor:

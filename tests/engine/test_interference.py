@@ -1,4 +1,4 @@
-"""Partials of a unison beat as its copies do, are as loud as before on average, and nothing else beats."""
+"""Partials that meet add as waves do: unisons beat, octaves are louder, and a note alone is as loud as was learned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from loopmeter import Layer
 from loopmeter_engine.conditioning import PITCH_MIN, global_features
 from loopmeter_engine.model.autoencoder import LONG_FFT, SAMPLE_RATE_HZ
-from loopmeter_engine.model.beating import Beating
+from loopmeter_engine.model.interference import Interference, Waves
 from loopmeter_engine.model.players import RATIOS
 from loopmeter_engine.score import TONAL_LAYERS, Timbre
 from loopmeter_engine.training.synth.instrument import Tone
@@ -21,20 +21,24 @@ from loopmeter_engine.training.synth.oscillators import midi_hz
 from loopmeter_engine.training.synth.render import INSTRUMENTS
 from loopmeter_engine.unison import UNISONS
 
-BEATING = Beating(RATIOS)
+MEETING = Interference(RATIOS)
 TIMES_S = torch.linspace(0.1, 3.9, 400)
 
 
 def _family(layer: Layer, family: str) -> Tensor:
     score = dataclasses.replace(SCORE, timbres={layer: Timbre(family)})
-    return BEATING.families(global_features([score]))[0, TONAL_LAYERS.index(layer)]
+    return MEETING.families(global_features([score]))[0, TONAL_LAYERS.index(layer)]
+
+
+def _power(waves: Waves) -> Tensor:
+    return waves.x.square() + waves.y.square() + waves.loose
 
 
 def _factors(layer: Layer, family: str, pitch: int) -> tuple[Tensor, Tensor]:
-    """Of mid and side, (times, ratios)."""
+    """By how much a note's partials, alone, are louder than on average: of mid and side, (times, ratios)."""
     count = len(TIMES_S)
-    mid, side = BEATING(_family(layer, family).expand(count), torch.full((count,), float(pitch - PITCH_MIN)), TIMES_S)
-    return mid, side
+    mid, side = MEETING(_family(layer, family).expand(count), torch.full((count,), float(pitch - PITCH_MIN)), TIMES_S)
+    return _power(mid), _power(side)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +74,29 @@ def test_on_average_a_unison_is_as_loud_as_was_learned(layer: Layer, family: str
 
 
 def test_what_is_no_unison_does_not_beat() -> None:
-    family = _family("chords", "piano")
-    assert not BEATING.beats(family[None])[0]
-    assert torch.equal(_factors("chords", "piano", 60)[0], torch.ones(len(TIMES_S), len(RATIOS)))
+    for factors in _factors("chords", "piano", 60):
+        assert torch.allclose(factors, torch.ones(len(TIMES_S), len(RATIOS)), atol=1e-5)
 
 
 def test_where_the_sound_itself_tells_the_timbre_nothing_beats() -> None:
-    families = BEATING.families(torch.zeros_like(global_features([SCORE])))
-    assert not BEATING.beats(families).any()
+    families = MEETING.families(torch.zeros_like(global_features([SCORE])))
+    mid, side = MEETING(families[0], torch.full((families.shape[1],), 30.0), torch.rand(families.shape[1]))
+    assert torch.allclose(_power(mid), torch.ones(())) and torch.allclose(_power(side), torch.ones(()))
+
+
+def _together(interval: int, lower: int, upper: int) -> Tensor:
+    """How strong two partials of power 1 are in one bin, over 2 s after both notes began."""
+    times_s = torch.linspace(0, 2, 200)
+    family = _family("chords", "piano").expand(len(times_s))
+    notes = [MEETING(family, torch.full_like(times_s, 33.0 + shift), times_s)[0] for shift in (0, interval)]
+    x, y = (getattr(notes[0], part)[:, lower - 1] + getattr(notes[1], part)[:, upper - 1] for part in ("x", "y"))
+    return x.square() + y.square()
+
+
+def test_an_octave_is_four_times_as_strong_where_its_notes_meet() -> None:
+    assert torch.allclose(_together(12, 2, 1), torch.full((200,), 4.0), atol=0.05)
+
+
+def test_a_fifth_swells_and_fades_where_its_notes_meet() -> None:
+    strong = _together(7, 3, 2)
+    assert strong[0] > 3.9 and strong.min() < 0.1 and strong.max() > 3.9
