@@ -123,16 +123,15 @@ class Interference(nn.Module):
         pairs = torch.stack([self.ensemble_cents[family], pitch], 1)
         kinds, which = torch.unique(pairs, dim=0, return_inverse=True)
         rounds = [ensemble_round(cents, int(place), len(self._harmonics)) for cents, place in kinds.tolist()]
-        waves, loose, centre = (torch.stack(part).to(family.device)[which] for part in zip(*rounds, strict=True))
+        waves, loose, centre = (torch.stack(part).to(family.device) for part in zip(*rounds, strict=True))
         share = since_s.double() / (ENSEMBLE_SAMPLES / SAMPLE_RATE_HZ) % 1
         place = share * _MOMENTS
         first = place.long()
-        voices = torch.arange(len(family), device=family.device)
-        before, after = (waves[voices, (first + step) % _MOMENTS] for step in (0, 1))  # (v, 2, harmonics)
+        before, after = (waves[which, (first + step) % _MOMENTS] for step in (0, 1))  # (v, 2, harmonics)
         between = before + (after - before) * (place - first).float()[:, None, None]
-        angle = 2 * math.pi * (centre * share[:, None] % 1).float()
+        angle = 2 * math.pi * (centre[which] * share[:, None] % 1).float()
         turned = between * torch.polar(torch.ones_like(angle), angle)[:, None]
-        of_harmonics = [turned.real, turned.imag, loose[:, None].expand(-1, 2, -1)]
+        of_harmonics = [turned.real, turned.imag, loose[which, None].expand(-1, 2, -1)]
         found[..., self._harmonics] = torch.stack(of_harmonics).transpose(1, 2).transpose(0, 1)
         return found
 
