@@ -157,7 +157,8 @@ class Timbres(nn.Module):
         hidden = F.gelu(self.inp(torch.cat([self.norm(h), *said], -1)))
         fine = trust.repeat_interleave(SUBFRAMES, 1)
         share = self._over_bins(torch.sigmoid(self.mix(hidden)))
-        return Change(self.correct(hidden) * fine, self.widen(self.narrow(hidden)) * fine, played, share * fine)
+        spectra = self.widen(self.narrow(hidden)) + (played - steady)  # What meets meets in the decoder's, too.
+        return Change(self.correct(hidden) * fine, spectra * fine, played, share * fine)
 
     def _in_bands(self, spectra: Tensor) -> Tensor:
         """(B, S, SPECTRAL_CHANNELS) -> (B, S, SAID_CHANNELS), means over bands."""
