@@ -71,8 +71,8 @@ def engine_part(name: str) -> Part:
 def attention_part() -> Part:
     about = (
         "One pass of our network over pieces of several lengths, weights random: linear attention block by block, as "
-        "the engine runs it, and the same layers with PyTorch's fused softmax attention over the whole. The article's "
-        "figures are those of its own system."
+        "the engine runs it; over the whole at once; and the same layers with PyTorch's fused softmax attention over "
+        "the whole. The article's figures are those of its own system."
     )
     return Part("Linear against softmax attention", about, attention.Row._fields, attention.measure())
 
