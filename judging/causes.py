@@ -32,7 +32,7 @@ CAUSES: dict[str, str] = {
     "seam": (
         "A hit on the first beat is a surprise to the predictor whether the loop closes or not: the ground truth, "
         "which has no join, misses the mark as often as its column shows. The row that allows for the ground "
-        "truth's own ratio tells about the join."
+        "truth's own ratio tells about the join: where a source is repainted or continued, its own hits stay."
     ),
     "hits": ("Hits that the codec keeps and the transformer loses. Next: train the transformer for longer."),
     "low_hits": (
@@ -52,12 +52,12 @@ CAUSES: dict[str, str] = {
         "notes."
     ),
     "stems_own": (
-        "Pads are the least alike, slow and in chorus: to the judge they hold a little of other layers that play in "
-        "the same range. Next: voices that ring for longer than two seconds, and more training of pads."
+        "Pads are the least alike: of a choir the judge hears a third in other layers that play in the same range. "
+        "Next: the level of a choir's bands, and filters that sway."
     ),
     "instruments": (
-        "What the decoder is told brings attack and partials; chorus, long reverb and saturation of several notes "
-        "together are no part of it yet, which chords and pads live on. Next: train it for longer, with those."
+        "Long reverb and the saturation of several notes together are no part of what the decoder is told. Next: train "
+        "it for longer, with those."
     ),
     "sections": (
         "The level of a section follows its layers and hits, as they are played. Next: judge levels by layer."
