@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from benchmarks.tiny_musicgen import save_tiny_musicgen
 from benchmarks.tiny_stable_audio import save_tiny_stable_audio
-from tests.gateway.conftest import OFF_PEAK, House, anyio_backend, house, store
+from tests.gateway.conftest import OFF_PEAK, House, anyio_backend, furnished, house, store
 from tests.gateway.live_client import listening
 
 from loopmeter import APIError, AsyncLoopmeter, LoopRequest, PlanInfo
@@ -20,7 +20,7 @@ from loopmeter_engine.engines.stable_audio import StableAudioEngine
 from loopmeter_gateway import admin
 from loopmeter_gateway.money.price_book import Work, load_price_book, price
 
-__all__ = ["anyio_backend", "house", "store"]  # Fixtures, found by their names.
+__all__ = ["anyio_backend", "furnished", "house", "store"]  # Fixtures, found by their names.
 
 ENGINES: dict[str, Callable[[Path], Engine]] = {
     "musicgen": lambda folder: MusicGenEngine(save_tiny_musicgen(folder), device="cpu"),
