@@ -143,8 +143,8 @@ def ensemble_round(spread_cents: float, pitch: int, harmonics: int) -> tuple[Ten
 
     A transform of each narrow band by itself, folded onto the moments that are wanted: 4 ms.
     """
-    hz = float(_hz(torch.tensor(float(pitch))))
-    turns = ensemble_turns(440.0 * 2 ** ((pitch + PITCH_MIN - 69) / 12))
+    hz = 440.0 * 2 ** ((pitch + PITCH_MIN - 69) / 12)  # In full precision: the turns hang on it.
+    turns = ensemble_turns(hz)
     folded = np.zeros((2, harmonics, _MOMENTS), np.complex128)
     all_of, met = np.full(harmonics, 1e-12), np.zeros(harmonics)
     centre = np.round(hz * np.arange(1, harmonics + 1) / ENSEMBLE_BIN_HZ)
