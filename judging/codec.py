@@ -19,19 +19,17 @@ from loopmeter_engine.conditioning import (
     global_features,
     hits_of,
     partial_rolls,
-    sounding_pitches,
     told_of,
 )
 from loopmeter_engine.model.autoencoder import (
     FRAME_SAMPLES,
     SHORT_COLUMNS,
-    SUBFRAMES,
     Autoencoder,
     AutoencoderConfig,
     Encoder,
     expand,
 )
-from loopmeter_engine.phase import AHEAD, LEAD_SAMPLES, Guide, Vocoder
+from loopmeter_engine.phase import AHEAD, LEAD_SAMPLES, Guide, Vocoder, guide_of
 from loopmeter_engine.score import Score
 
 Floats = NDArray[np.float64]
@@ -57,17 +55,21 @@ def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score | None) -> Fl
     rolls = partial_rolls(features[:, :-AHEAD_FRAMES])
     h, _ = decoder.features(latents, decoder.init_state(1))
     told = told_of(features, voices, global_features([score]))
-    spectra = decoder.spectra(h, rolls, None if timbres is None else timbres(h, told, rolls))
-    notes = sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0)
+    change = None if timbres is None else timbres(h, told, rolls)
+    spectra = decoder.spectra(h, rolls, change)
     begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES
     hits = hits_of(score, HITS_APART).within(-begin, latents.shape[1] * FRAME_SAMPLES - begin) + begin
-    return _sound(spectra, Guide(notes, hits), pcm)
+    return _sound(spectra, guide_of(change, len(pcm), hits), pcm)
 
 
 @torch.inference_mode()
 def through_phases(pcm: Floats) -> Floats:
     """(channels, frames) of a loop -> the same shape: its own spectra, with phases found anew. Needs no weights."""
     return _sound(Encoder(AutoencoderConfig()).spectra(_around(pcm)), None, pcm)
+
+
+def _part(guide: Guide, frames: slice) -> Guide:
+    return Guide(None if guide.sung is None else guide.sung[:, frames], guide.hits)
 
 
 def _around(pcm: Floats) -> Tensor:
@@ -88,7 +90,7 @@ def _sound(spectra: Tensor, guide: Guide | None, like: Floats) -> Floats:
         # The first call takes what lies ahead as well; every later one as much as is kept.
         given = slice(start + AHEAD if start else 0, start + AHEAD + _SEGMENT)
         columns = slice(SHORT_COLUMNS * given.start, SHORT_COLUMNS * given.stop)
-        known = None if guide is None else Guide(guide.notes[given], guide.hits)
+        known = None if guide is None else _part(guide, given)
         piece, state = vocoder.step(magnitudes[:, given], short[0, columns], known, state, _SEGMENT, generator)
         pieces.append(piece)
     begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES

@@ -1,9 +1,9 @@
 """Attacks, after phases are found: what a long window smears ahead of a hit is taken away, by what short windows know.
 
 A long window smears an attack over 46 ms. Bands that sound before they should are turned down to the short-window
-magnitudes. Where the score has a hit, or a note that begins as suddenly, it is known to the sample: what lies before
-it is turned down, apart from what follows, to the level of the last short window that ends before it, and what follows
-may be turned up.
+magnitudes; but only where something louder follows, since of all else the long windows tell the level better. Where
+the score has a hit, or a note that begins as suddenly, it is known to the sample: what lies before it is turned down,
+apart from what follows, to the level of the last short window that ends before it, and what follows may be turned up.
 
 Reading order: ``AttackCleaner.clean``, ``overlap_add``.
 """
@@ -27,6 +27,8 @@ _BEFORE = 3  # Of these, as many before the last one count as well: the network 
 _ROOM_LOW, _ROOM = 0.25, 0.5  # Differences of amplitude up to these are left alone: noise is never the same twice.
 _QUIETEST, _QUIETEST_BEFORE_HIT = 0.05, 0.01
 _LOUDEST_AFTER_HIT = 2.5
+_SMEARED = 20  # Short frames, 58 ms: how far before a sound a long window may smear it.
+_SOFTER = 0.25  # Power, of what follows, below which its smear is worth cleaning.
 _AFTER_SAMPLES = 2500  # 57 ms, about a long window.
 _TURN = 32  # Samples, 0.7 ms: how long a hit's own sound takes to rise; at once, it would begin with a click.
 _EDGE = 8  # Samples: a hit nearer than this to the edge of a short window, where the window is silent, splits nothing.
@@ -45,8 +47,9 @@ class AttackCleaner(nn.Module):
         self.register_buffer("room", room, persistent=False)
 
     def clean(self, sound: Tensor, short: Tensor, past: Tensor, hits: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-        """(c, n) and its short-window magnitudes (m, 257) to the samples that are clean, and the tail of their windows.
+        """(c, n) and short-window magnitudes (m, 257) to the samples that are clean, and the tail of their windows.
 
+        ``short`` may go on beyond what ``sound`` lets be clean, and should by some 20 frames, to know what follows.
         ``sound`` starts where the next short frame does, and ``hits`` count from there. ``past`` (8, 257): the short
         magnitudes used last. Only mid is measured; side gets the same gains.
         """
@@ -60,12 +63,14 @@ class AttackCleaner(nn.Module):
         early = frames[:, rows] * (since < _TURN)
         frames[:, rows] *= since >= 0
         spectrum = torch.fft.rfft(torch.cat([frames, early], 1))
-        found = spectrum[0].abs().square()
-        wanted = _missing(short[:count].square(), found[:count])
+        found = _in_bands(spectrum[0].abs().square())
+        heard = _in_bands(short.square())
+        wanted = _missing(heard[:count], found[:count])
         gain = (wanted / self.get_buffer("room")).clamp(_QUIETEST, 1)
         raised = torch.maximum(gain, wanted).clamp(max=_LOUDEST_AFTER_HIT)
+        gain = torch.where(_soon_louder(heard)[:count], gain, 1.0)
         gain = torch.where(_after_hits(hits, count)[:, None], raised, gain)
-        gain = torch.cat([gain, _missing(asked, found[count:]).clamp(_QUIETEST_BEFORE_HIT, 1)])
+        gain = torch.cat([gain, _missing(_in_bands(asked), found[count:]).clamp(_QUIETEST_BEFORE_HIT, 1)])
         windows = torch.fft.irfft(spectrum * gain, SHORT_FFT) * self.short_window
         windows[:, rows] = torch.lerp(windows[:, count:], windows[:, rows], _risen(since))
         total = overlap_add(windows[:, :count], SHORT_HOP)
@@ -97,16 +102,22 @@ def _risen(since: Tensor) -> Tensor:
     return torch.sin((since / _TURN).clamp(0, 1) * (math.pi / 2)).square()
 
 
-def _missing(asked: Tensor, found: Tensor) -> Tensor:
-    """By how much amplitude would have to rise, (n, 257), for power ``found`` to become power ``asked``.
+def _in_bands(power: Tensor) -> Tensor:
+    """Averages over 15 bins, (n, 257). The lowest bins count as one band: a window holds too few of their periods, and
+    magnitude hangs on phase."""
+    low = power[:, :_LOW_BINS].mean(1, keepdim=True).expand(-1, _LOW_BINS)
+    return torch.cat([low, mean_around(power[:, _LOW_BINS:], 15)], 1)
 
-    Averaged over 15 bins. In the lowest bins, where a window holds too few periods, magnitude hangs on phase: they
-    count as one band.
-    """
-    low = [power[:, :_LOW_BINS].mean(1, keepdim=True).expand(-1, _LOW_BINS) for power in (asked, found)]
-    high = [mean_around(power[:, _LOW_BINS:], 15) for power in (asked, found)]
-    asked, found = (torch.cat(parts, 1) for parts in zip(low, high, strict=True))
+
+def _missing(asked: Tensor, found: Tensor) -> Tensor:
+    """By how much amplitude would have to rise for power ``found`` to become power ``asked``."""
     return ((asked + 1e-6) / (found + 1e-6)).sqrt()
+
+
+def _soon_louder(power: Tensor) -> Tensor:
+    """Where (n, 257) something much louder follows soon enough that a long window smears it there."""
+    ahead = F.max_pool1d(F.pad(power.T[None], (0, _SMEARED)), _SMEARED + 1, 1)[0].T
+    return power < _SOFTER * ahead
 
 
 def _after_hits(hits: Tensor, count: int) -> Tensor:

@@ -25,7 +25,6 @@ from loopmeter_engine.conditioning import (
     global_features,
     hits_of,
     partial_rolls,
-    sounding_pitches,
     told_of,
 )
 from loopmeter_engine.model.autoencoder import (
@@ -40,7 +39,7 @@ from loopmeter_engine.model.autoencoder import (
 from loopmeter_engine.model.batching import PassBatcher
 from loopmeter_engine.model.flow import interpolate, schedule, solve
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Memory
-from loopmeter_engine.phase import AHEAD, Guide, PhaseState, Vocoder
+from loopmeter_engine.phase import AHEAD, PhaseState, Vocoder, guide_of
 from loopmeter_engine.sampling import Sampling
 from loopmeter_engine.score import Score
 from loopmeter_engine.sources import Knowledge
@@ -48,7 +47,7 @@ from loopmeter_engine.sources import Knowledge
 BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES
 JOIN_SAMPLES = 2048  # 46 ms: long enough for a pad, short enough to lie between two sixteenths.
 _CLIP_KNEE = 0.9
-_PHASE_PARTS = ("phase", "tail", "long", "short", "past", "notes", "sound", "short_tail")
+_PHASE_PARTS = ("phase", "tail", "long", "short", "past", "sung", "sound", "short_tail")
 
 
 @dataclass
@@ -260,10 +259,11 @@ class Sounder:
         rolls = partial_rolls(told[:, :-AHEAD_FRAMES, :FRAME_CHANNELS])
         timbres = self.autoencoder.timbres
         h, decoder = self.autoencoder.decoder.features(latents, state.decoder)
-        spectra = self.autoencoder.decoder.spectra(h, rolls, None if timbres is None else timbres(h, told, rolls))
+        change = None if timbres is None else timbres(h, told, rolls)
+        spectra = self.autoencoder.decoder.spectra(h, rolls, change)
         long, short = expand(spectra)
         magnitudes = long[0, :, : self.channels].transpose(0, 1)
-        guide = Guide(sounding_pitches(rolls)[0].repeat_interleave(SUBFRAMES, 0), hits.to(self.device))
+        guide = guide_of(change, self.channels, hits.to(self.device))
         generator = _generator(self.seed, 2 * number + 1)
         segment = final_frames(number, self.lookahead)
         pcm, phase = self.vocoder.step(magnitudes, short[0], guide, state.phase, segment, generator)

@@ -156,12 +156,6 @@ def drum_onsets(features: Tensor, drums: Sequence[str]) -> Tensor:
     return fine[..., [len(TONAL_LAYERS) + DRUMS.index(drum) for drum in drums]].amax(-1)
 
 
-def sounding_pitches(rolls: Tensor) -> Tensor:
-    """``partial_rolls`` (B, T, PARTIAL_CHANNELS) -> (B, T, PITCHES) bool: the pitches that sound, of any layer."""
-    now = rolls[..., :NOTE_ROWS].reshape(*rolls.shape[:-1], len(TONAL_LAYERS), PITCHES) > 0
-    return now.any(-2)
-
-
 @dataclass(frozen=True)
 class Hits:
     """When drums are hit, and notes struck. ``times`` in the loop, ascending, and ``loop``: in samples."""

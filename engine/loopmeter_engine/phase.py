@@ -4,10 +4,10 @@ Three steps per segment of spectral frames, each after a published method:
 
 1. A first guess. Around every spectral peak the phase runs on at the peak's interpolated frequency, and the bins of
    one peak share one phase (single-pass inversion, Beauregard et al. 2015). Bins that no steady peak owns start random.
-   Where the score has a note whose partial lies at a low peak, the peak is tuned to it: a bin is 21.5 Hz wide, five
-   semitones of a bass note, and a codec's magnitudes do not tell the place within it well enough to be in tune.
+   Where a note's partials sound, the score tells their phase, since it tells when the note began: a bin is 21.5 Hz
+   wide, five semitones of a bass note, so magnitudes alone leave a low note out of tune and its onset unclear.
 2. Fast Griffin-Lim (Perraudin et al. 2013) on the segment, joined to what was already given out, with a few frames
-   of look-ahead that are thrown away and solved again (real-time look-ahead, Zhu et al. 2007). Tuned bins stay tuned.
+   of look-ahead that are thrown away and solved again (real-time look-ahead, Zhu et al. 2007). What was told stays.
 3. A long window smears an attack over 46 ms. The short-window magnitudes know better, and the score knows when hits
    come: see ``attacks``.
 
@@ -26,14 +26,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from loopmeter_engine.attacks import COLA, PAST, SHORT_TAIL, AttackCleaner, mean_around, overlap_add
-from loopmeter_engine.conditioning import PITCH_MIN, PITCHES
 from loopmeter_engine.model.autoencoder import (
     LONG_BINS,
     LONG_FFT,
     LONG_HOP,
-    SAMPLE_RATE_HZ,
+    SHORT_COLUMNS,
     SHORT_FFT,
     SHORT_HOP,
+    SUNG_BINS,
+    Change,
 )
 
 AHEAD = 4  # Spectral frames solved but not kept, at the end of a segment.
@@ -43,28 +44,33 @@ LEAD_SAMPLES = (SHORT_FFT - SHORT_HOP) // 2  # Short frame j at 128 j - 192, and
 # With k long frames kept, sound is final to 512 k - 768, and cleaned to the last whole short window before that.
 LAG_SAMPLES = 1024  # Output so far is 512 k minus this many samples.
 _MOMENTUM = 0.97
-_TUNED_BINS = 48  # 1 kHz of a long window: above, a bin is less than half a semitone.
-_TUNING_REACH = 0.75  # In bins: how far a peak may lie from a partial and be taken for it.
 
 
 @dataclass(frozen=True)
 class Guide:
     """What the score tells of the frames handed in.
 
-    ``notes`` (n, 80) bool: which of ``conditioning.PITCHES`` sound at each frame. ``hits`` (h,) int64, ascending, at
-    least ``HITS_APART``: where drums are hit, in samples from the first sample that the stream gave; hits outside
-    of what is made do no harm.
+    ``sung`` (c, n, SUNG_BINS) complex of size 1: phases at a frame's middle, 0 where they are to be guessed; None where
+    all are. ``hits`` (h,) int64, ascending, at least ``HITS_APART``: where drums are hit, in samples from the first
+    sample that the stream gave; hits outside of what is made do no harm.
     """
 
-    notes: Tensor
+    sung: Tensor | None
     hits: Tensor
+
+
+def guide_of(change: Change | None, channels: int, hits: Tensor) -> Guide:
+    """What a decoder of one stream was told of the players, as far as it concerns mid, or mid and side."""
+    sung = None if change is None or change.sung is None else change.sung[0, :, :channels].transpose(0, 1)
+    return Guide(sung, hits)
 
 
 @dataclass
 class PhaseState:
     """Per channel c: ``phase`` (c, bins) float64 at the last frame kept, ``tail`` (c, 1536) of its windows.
 
-    ``long`` (c, n, bins) and ``short`` (m, 257): magnitudes not yet used, ``notes`` (n, 80) those that sound at them.
+    ``long`` (c, n, bins) and ``short`` (m, 257): magnitudes not yet used, ``sung`` (c, n, SUNG_BINS, 2) the phases told
+    of them, real and imaginary part.
     ``past`` (8, 257): the short magnitudes used last.
     ``sound`` (c, n): finished by step 2, not by step 3, whose windows overlap in ``short_tail`` (c, 384). ``kept``:
     frames so far. ``dropped``: samples still to drop, from before time 0.
@@ -75,7 +81,7 @@ class PhaseState:
     long: Tensor
     short: Tensor
     past: Tensor
-    notes: Tensor
+    sung: Tensor
     sound: Tensor
     short_tail: Tensor
     kept: int
@@ -92,7 +98,6 @@ class Vocoder(nn.Module):
         self.iterations = iterations
         self.attacks = AttackCleaner()
         self.register_buffer("window", torch.hann_window(LONG_FFT), persistent=False)
-        self.register_buffer("partials", _partials(), persistent=False)
         self.register_buffer("signs", 1.0 - 2.0 * (torch.arange(LONG_BINS) % 2), persistent=False)
 
     def init_state(self, channels: int, device: torch.device | None = None) -> PhaseState:
@@ -105,7 +110,7 @@ class Vocoder(nn.Module):
             nothing(channels, 0, LONG_BINS),
             nothing(0, SHORT_FFT // 2 + 1),
             nothing(PAST, SHORT_FFT // 2 + 1),
-            torch.zeros(0, PITCHES, dtype=torch.bool, device=device),
+            nothing(channels, 0, SUNG_BINS, 2),
             nothing(channels, 0),
             nothing(channels, SHORT_TAIL),
             0,
@@ -130,30 +135,29 @@ class Vocoder(nn.Module):
         random phases of this segment.
         """
         if guide is None:
-            nobody, nowhere = state.notes.new_zeros(long.shape[1], PITCHES), torch.zeros(0, dtype=torch.int64)
-            guide = Guide(nobody, nowhere.to(long.device))
-        long, short, notes = (
-            torch.cat([state.long, long], 1),
-            torch.cat([state.short, short]),
-            torch.cat([state.notes, guide.notes]),
-        )
+            guide = Guide(None, torch.zeros(0, dtype=torch.int64, device=long.device))
+        untold = long.new_zeros(*long.shape[:2], SUNG_BINS, 2)
+        sung = torch.cat([state.sung, untold if guide.sung is None else torch.view_as_real(guide.sung)], 1)
+        long, short = torch.cat([state.long, long], 1), torch.cat([state.short, short])
         assert long.shape[1] >= segment + AHEAD, (long.shape, segment)
-        use = long[:, : segment + AHEAD]
-        guess, tuned, phase = self._guess(use, notes[: segment + AHEAD], state, segment, generator)
-        kept, tail = self._consistent(use, guess, tuned, state.tail, segment)
+        use, told = long[:, : segment + AHEAD], torch.view_as_complex(sung[:, : segment + AHEAD].contiguous())
+        guess, phase = self._guess(use, state, segment, generator)
+        signs = self.get_buffer("signs")
+        kept, tail = self._consistent(use, guess * signs, told * signs[:SUNG_BINS], state.tail, segment)
         sound = torch.cat([state.sound, kept[:, state.dropped :]], 1)
         dropped = max(0, state.dropped - kept.shape[1])
         given = max(0, LONG_HOP * state.kept - LAG_SAMPLES)
-        clean, short_tail = self.attacks.clean(sound, short, state.past, guide.hits - given, state.short_tail)
+        known = SHORT_COLUMNS * (state.kept + segment + AHEAD) - given // SHORT_HOP  # However much was handed in.
+        clean, short_tail = self.attacks.clean(sound, short[:known], state.past, guide.hits - given, state.short_tail)
         used, ready = clean.shape[1] // SHORT_HOP, clean.shape[1]
         past = torch.cat([state.past, short[:used]])[-PAST:]
-        rest = (long[:, segment:], short[used:], past, notes[segment:], sound[:, ready:], short_tail)
+        rest = (long[:, segment:], short[used:], past, sung[:, segment:], sound[:, ready:], short_tail)
         return clean, PhaseState(phase, tail, *rest, state.kept + segment, dropped)
 
     def _guess(
-        self, long: Tensor, notes: Tensor, state: PhaseState, segment: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Unit phasors (c, n, bins), which low bins are tuned (c, n, 48), and the running phase after ``segment``."""
+        self, long: Tensor, state: PhaseState, segment: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Unit phasors (c, n, bins) at the middle of each window, and the running phase after ``segment``."""
         channels, count, _ = long.shape
         left, right = F.pad(long, (1, 0))[..., :-1], F.pad(long, (0, 1))[..., 1:]
         peak = (long > left) & (long >= right)
@@ -164,49 +168,30 @@ class Vocoder(nn.Module):
         bins = torch.arange(LONG_BINS, device=long.device)
         owner = _nearest_peak(peak, long)
         frequency = (bins + offset).double()  # In bins; one bin turns 2 pi hop / fft per frame.
-        partial, near = self._tuning(frequency[..., :_TUNED_BINS], notes)
-        owner_low = owner[..., :_TUNED_BINS]
-        within = owner_low.clamp(max=_TUNED_BINS - 1)
-        partial, near = partial.gather(-1, within), near.gather(-1, within) & (owner_low == within)
         turn = 2 * math.pi * LONG_HOP / LONG_FFT * frequency.gather(-1, owner)
         before = torch.cat([turn[:, :1], turn[:, :-1]], 1)
         run = state.phase[:, None] + (0.5 * (turn + before)).cumsum(1)
         locked = run.gather(-1, owner)
-        # A partial's phase follows from the time alone: it stays whole wherever peaks come and go.
-        frames = state.kept + torch.arange(count, device=long.device).double()
-        sung = (2 * math.pi * LONG_HOP / LONG_FFT * partial * frames[:, None]) % (2 * math.pi)
-        locked[..., :_TUNED_BINS] = torch.where(near, sung, locked[..., :_TUNED_BINS])
         noise = torch.rand(channels, count, LONG_BINS, generator=generator).to(long.device) * 2 * math.pi
         past = torch.cat([long[:, :1], long[:, :-1]], 1)
         loud = long.gather(-1, owner) > 2 * mean_around(long, 33)  # Over the floor around.
         steady = (long < 2.0 * past + 1e-3) & loud
-        tuned = near & loud[..., :_TUNED_BINS]
-        steady[..., :_TUNED_BINS] |= tuned
         angle = torch.where(steady, locked.float(), noise)
-        # Phases above are those at the middle of a window; a transform counts from its start.
-        signs = self.get_buffer("signs")
-        return torch.complex(angle.cos() * signs, angle.sin() * signs), tuned, run[:, segment - 1] % (2 * math.pi)
-
-    def _tuning(self, frequency: Tensor, notes: Tensor) -> tuple[Tensor, Tensor]:
-        """For low bins (c, n, 48) the nearest partial of the notes that sound, in bins, and whether it is near."""
-        sung = notes.any(0)  # A few of 80 pitches.
-        if not sung.any():
-            return frequency, torch.zeros_like(frequency, dtype=torch.bool)
-        partials = self.get_buffer("partials")[sung]
-        away = (partials - frequency[:, :, None]).abs_().masked_fill_(~notes[None, :, sung, None], math.inf)
-        distance, pitch = away.min(2)
-        return partials.gather(0, pitch.flatten(0, 1)).view_as(frequency), distance < _TUNING_REACH
+        return torch.complex(angle.cos(), angle.sin()), run[:, segment - 1] % (2 * math.pi)
 
     def _consistent(
-        self, long: Tensor, guess: Tensor, tuned: Tensor, tail: Tensor, segment: int
+        self, long: Tensor, guess: Tensor, told: Tensor, tail: Tensor, segment: int
     ) -> tuple[Tensor, Tensor]:
-        """Griffin-Lim over the frames of a segment; samples (c, 512 segment) and the tail of their windows."""
+        """Griffin-Lim over the frames of a segment; samples (c, 512 segment) and the tail of their windows.
+
+        ``guess`` and ``told`` count phases from a window's start, as a transform does; what is told stays.
+        """
         count = long.shape[1]
         samples = LONG_HOP * (count - 1) + LONG_FFT
         weight = overlap_add((self.window * self.window).expand(1, count, LONG_FFT), LONG_HOP)
         weight = torch.cat([torch.full((1, _TAIL), COLA, device=long.device), weight[:, _TAIL:]], 1).clamp(min=0.05)
-        spectrum = long * guess
-        sung = spectrum[..., :_TUNED_BINS]
+        sung, is_sung = long[..., :SUNG_BINS] * told, told != 0
+        spectrum = _with(sung, is_sung, long * guess)
         before: Tensor | None = None
         for turn in range(self.iterations + 1):
             frames = torch.fft.irfft(spectrum, LONG_FFT).mul_(self.window)
@@ -217,19 +202,17 @@ class Vocoder(nn.Module):
             columns = sound.div_(weight)[:, :samples].unfold(1, LONG_FFT, LONG_HOP)
             found = torch.fft.rfft(columns * self.window)
             faster = found if before is None else found - _MOMENTUM / (1 + _MOMENTUM) * before
-            spectrum, before = _with_magnitude(long, faster), found
-            spectrum[..., :_TUNED_BINS] = torch.where(tuned, sung, spectrum[..., :_TUNED_BINS])
+            spectrum, before = _with(sung, is_sung, _with_magnitude(long, faster)), found
         ready = LONG_HOP * segment
         after = overlap_add(frames[:, :segment], LONG_HOP)
         after = torch.cat([after[:, :_TAIL] + tail, after[:, _TAIL:]], 1)
         return after[:, :ready] / COLA, after[:, ready : ready + _TAIL]
 
 
-def _partials() -> Tensor:
-    """(80, 48) float64: of each pitch the partial nearest to each low bin, in bins."""
-    pitch = torch.arange(PITCH_MIN, PITCH_MIN + PITCHES, dtype=torch.float64)
-    lowest = 440.0 * 2 ** ((pitch[:, None] - 69) / 12) * LONG_FFT / SAMPLE_RATE_HZ
-    return (torch.arange(_TUNED_BINS) / lowest).round().clamp(min=1) * lowest
+def _with(sung: Tensor, is_sung: Tensor, spectrum: Tensor) -> Tensor:
+    """``spectrum`` with what is sung in its low bins, in place."""
+    spectrum[..., :SUNG_BINS] = torch.where(is_sung, sung, spectrum[..., :SUNG_BINS])
+    return spectrum
 
 
 def _with_magnitude(magnitude: Tensor, spectrum: Tensor) -> Tensor:

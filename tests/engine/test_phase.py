@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from loopmeter_engine.conditioning import PITCH_MIN, PITCHES
 from loopmeter_engine.model.autoencoder import (
     LONG_FFT,
     LONG_HOP,
     SHORT_FFT,
     SHORT_HOP,
+    SUNG_BINS,
     stft,
 )
 from loopmeter_engine.phase import AHEAD, LAG_SAMPLES, LEAD_SAMPLES, Guide, Vocoder
@@ -40,28 +40,28 @@ def _sound_of(
     short: Tensor,
     cuts: tuple[int, ...] = (),
     iterations: int = 12,
-    notes: tuple[int, ...] = (),
+    sung: Tensor | None = None,
     hits: tuple[int, ...] = (),
 ) -> Tensor:
-    """Sound of magnitudes handed over in pieces that end at ``cuts``, with MIDI ``notes`` and ``hits`` told of."""
+    """Sound of magnitudes handed over in pieces that end at ``cuts``, with what is ``sung`` and ``hits`` told of."""
     vocoder = Vocoder(iterations)
-    sung = torch.zeros(long.shape[1], PITCHES, dtype=torch.bool)
-    sung[:, [note - PITCH_MIN for note in notes]] = True
+    if sung is None:
+        sung = torch.zeros(*long.shape[:2], SUNG_BINS, dtype=torch.complex64)
     drums = torch.tensor(hits, dtype=torch.int64)
     state, parts, given, kept = vocoder.init_state(len(long)), [], 0, 0
     for end in [*cuts, long.shape[1]]:
-        new_long, new_short, new_notes = long[:, given:end], short[4 * given : 4 * end], sung[given:end]
+        new_long, new_short, new_sung = long[:, given:end], short[4 * given : 4 * end], sung[:, given:end]
         given = end
         while given - kept >= SEGMENT + AHEAD:
             generator = torch.Generator().manual_seed(kept)
-            guide = Guide(new_notes, drums)
+            guide = Guide(new_sung, drums)
             part, state = vocoder.step(new_long, new_short, guide, state, SEGMENT, generator)
-            new_long, new_short, new_notes = new_long[:, :0], new_short[:0], new_notes[:0]
+            new_long, new_short, new_sung = new_long[:, :0], new_short[:0], new_sung[:, :0]
             parts.append(part)
             kept += SEGMENT
         state.long = torch.cat([state.long, new_long], 1)
         state.short = torch.cat([state.short, new_short])
-        state.notes = torch.cat([state.notes, new_notes])
+        state.sung = torch.cat([state.sung, torch.view_as_real(new_sung)], 1)
     sound = torch.cat(parts, 1)
     assert sound.shape[1] == LONG_HOP * kept - LAG_SAMPLES
     return sound[:, LEAD_SAMPLES:]
@@ -70,6 +70,16 @@ def _sound_of(
 def _tone(frequency_hz: float, frames: int = 200) -> Tensor:
     time = torch.arange(frames * LONG_HOP) / RATE
     return 0.3 * torch.sin(2 * math.pi * frequency_hz * time)[None]
+
+
+def _sung(frequency_hz: float, pcm: Tensor) -> Tensor:
+    """(1, n, SUNG_BINS): the phases of a tone's lobe, at the middle of every frame of (c, N)."""
+    middle_s = (torch.arange(pcm.shape[1] // LONG_HOP, dtype=torch.float64) + 0.5) * LONG_HOP / RATE
+    angle = 2 * math.pi * (frequency_hz * middle_s % 1) - math.pi / 2  # A sine.
+    place = round(frequency_hz * LONG_FFT / RATE)
+    told = torch.zeros(1, len(middle_s), SUNG_BINS, dtype=torch.complex64)
+    told[0, :, max(0, place - 2) : place + 3] = torch.polar(torch.ones_like(angle), angle)[:, None]
+    return told
 
 
 def _distance(found: Tensor, wanted: Tensor) -> float:
@@ -84,7 +94,7 @@ def _distance(found: Tensor, wanted: Tensor) -> float:
 def test_any_split_gives_the_same_samples(cuts: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     pcm = _tone(331.7).repeat(2, 1) + 0.05 * torch.randn(2, 200 * LONG_HOP)
-    told = {"notes": (64,), "hits": (20_000, 51_000)}
+    told = {"sung": _sung(331.7, pcm).expand(2, -1, -1), "hits": (20_000, 51_000)}
     assert (_sound(pcm, cuts=cuts, **told) - _sound(pcm, **told)).abs().max() < 1e-6
 
 
@@ -102,19 +112,40 @@ def _pitch_hz(sound: Tensor) -> float:
 
 
 @pytest.mark.parametrize("note", [28, 33, 45, 57])
-def test_a_low_note_of_the_score_is_in_tune_where_its_magnitudes_are_not(note: int) -> None:
+def test_a_low_note_that_the_score_tells_is_in_tune_where_its_magnitudes_are_not(note: int) -> None:
     """Magnitudes of a tone 60 cents sharp, with errors as a codec makes them, come out at the note's own pitch."""
     torch.manual_seed(4)
     asked_hz = 440.0 * 2 ** ((note - 69) / 12)
-    long, short = _magnitudes(_tone(asked_hz * 2 ** (60 / 1200)))
+    pcm = _tone(asked_hz * 2 ** (60 / 1200))
+    long, short = _magnitudes(pcm)
     long = long * torch.exp(0.3 * torch.randn(long.shape))
-    found_hz = _pitch_hz(_sound_of(long, short, notes=(note,)))
+    found_hz = _pitch_hz(_sound_of(long, short, sung=_sung(asked_hz, pcm)))
     assert abs(1200 * math.log2(found_hz / asked_hz)) < 5
 
 
-def test_a_tone_that_is_no_note_of_the_score_keeps_its_pitch() -> None:
-    found_hz = _pitch_hz(_sound(_tone(331.7), notes=(50, 55)))  # No partial of D3 or G3 lies within 16 Hz of it.
+def test_a_tone_of_which_nothing_is_told_keeps_its_pitch() -> None:
+    pcm = _tone(331.7)
+    found_hz = _pitch_hz(_sound(pcm, sung=_sung(440.0, pcm)))
     assert abs(1200 * math.log2(found_hz / 331.7)) < 5
+
+
+def test_what_is_told_of_phases_is_heard_to_the_sample() -> None:
+    """A low tone that begins anew comes back as the wave that it was; untold, only its spectrum does."""
+    time = torch.arange(200 * LONG_HOP) / RATE
+    begun = 100 * LONG_HOP / RATE + 0.0031
+    pcm = 0.3 * torch.sin(2 * math.pi * 55.0 * torch.where(time < begun, time, time - begun))[None]
+    told = torch.where(
+        (torch.arange(200) + 0.5)[None, :, None] * LONG_HOP / RATE < begun,
+        _sung(55.0, pcm),
+        _sung(55.0, pcm) * torch.tensor(-2j * math.pi * 55.0 * begun).exp(),
+    )
+    wrong = {}
+    for name, sung in (("told", told), ("untold", None)):
+        sound = _sound(pcm, sung=sung)
+        inside = slice(20 * LONG_HOP, sound.shape[1] - 20 * LONG_HOP)
+        truth = pcm[:, : sound.shape[1]]
+        wrong[name] = float((sound - truth)[:, inside].norm() / truth[:, inside].norm())
+    assert wrong["told"] < 0.15 < 0.5 < wrong["untold"]
 
 
 def test_a_chord_with_noise_comes_back_near() -> None:
@@ -166,6 +197,12 @@ def test_a_hit_that_the_score_knows_starts_at_its_sample() -> None:
     told = _before_over_after_db(_sound(pcm, hits=(at + LEAD_SAMPLES,)), at)
     untold = _before_over_after_db(_sound(pcm), at)
     assert told < truth + 6 < untold
+
+
+def test_bands_that_nothing_louder_follows_keep_their_level() -> None:
+    """Short windows that tell a steady tone half as loud as the long ones do are not believed."""
+    long, short = _magnitudes(_tone(441.0))
+    assert _distance(_sound_of(long, 0.3 * short), _tone(441.0)) < 0.05
 
 
 def test_a_hit_told_of_where_none_sounds_leaves_a_tone_alone() -> None:

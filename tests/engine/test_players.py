@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.engine.scores import SCORE
 from torch import Tensor
 
+from loopmeter import Layer
 from loopmeter_engine.conditioning import (
     CLOCK_CHANNELS,
     FRAME_S,
@@ -25,9 +26,18 @@ from loopmeter_engine.conditioning import (
     frame_voices,
     global_features,
 )
-from loopmeter_engine.model.autoencoder import LONG_BINS, LONG_FFT, SAMPLE_RATE_HZ
+from loopmeter_engine.model.autoencoder import (
+    LONG_BINS,
+    LONG_FFT,
+    LONG_HOP,
+    SAMPLE_RATE_HZ,
+    SUNG_BINS,
+    stft,
+)
 from loopmeter_engine.model.players import Played, Players, band_shapes
 from loopmeter_engine.score import DRUMS, TONAL_LAYERS, Hit, Note, Score, Timbre
+from loopmeter_engine.training.synth import render_stems
+from loopmeter_engine.weights_io import load_autoencoder
 
 FRAMES = 30
 
@@ -109,6 +119,30 @@ def test_of_each_drum_the_last_two_hits_are_heard() -> None:
 def test_a_rest_is_silent(players: Players) -> None:
     found = played(players, only())
     assert not found.long.any() and not found.short.any()
+
+
+@pytest.mark.parametrize(
+    ("layer", "family", "pitch"),
+    [("bass", "sub", 33), ("bass", "pluck", 40), ("lead", "square", 69), ("pad", "supersaw", 57)],
+)
+def test_what_is_sung_has_the_phases_of_the_synthesiser(layer: Layer, family: str, pitch: int) -> None:
+    """Shipped players against the sound of a note; a phase is told wherever its partials are most of what sounds."""
+    note = Note(layer, 0.5, 2.0, pitch, 0.8)
+    score = dataclasses.replace(SCORE, notes=(note,), hits=(), fx=(), timbres={layer: Timbre(family, space=0.0)})
+    timbres = load_autoencoder().timbres
+    assert timbres is not None
+    sung = played(timbres.players, score).sung
+    assert sung is not None
+    sound = torch.from_numpy(render_stems(score, 0)[layer].mean(0))[None]
+    truth = stft(sound, LONG_FFT, LONG_HOP, torch.hann_window(LONG_FFT))[0, : SLOTS * FRAMES]
+    truth = truth[:, :SUNG_BINS] * (1 - 2 * (torch.arange(SUNG_BINS) % 2))  # From a window's start to its middle.
+    told = sung[0, :, 0]
+    onset = int(note.onset_beats * 60 / score.tempo_bpm / FRAME_S * SLOTS)
+    clear = (told != 0) & (truth.abs() > 0.05 * truth.abs().max())
+    clear[: onset + 4] = False
+    assert clear.sum() > 50
+    off = (truth[clear] * told[clear].conj()).angle()
+    assert float(off.abs().median()) < 0.6
 
 
 def test_powers_add_up(players: Players) -> None:

@@ -35,6 +35,7 @@ LONG_FFT, LONG_HOP = 2048, 512
 SHORT_FFT, SHORT_HOP = 512, 128
 LONG_BINS, SHORT_BINS = LONG_FFT // 2 + 1, SHORT_FFT // 2 + 1
 SHORT_COLUMNS = LONG_HOP // SHORT_HOP  # Short windows per spectral frame.
+SUNG_BINS = 192  # 4.1 kHz of a long window: where phases of partials are told to ``phase.py``.
 SPECTRAL_CHANNELS = 2 * LONG_BINS + SHORT_COLUMNS * SHORT_BINS  # Mid, side, then the short windows of mid.
 _LONG_GAIN, _SHORT_GAIN, _SPECTRAL_SCALE = 10.0, 40.0, 0.5
 
@@ -173,12 +174,13 @@ class DecoderState:
 class Change:
     """What ``timbres.py`` does to the decoder's work: ``features`` (B, 4 T, width) and ``spectra``
     (B, 4 T, SPECTRAL_CHANNELS) are added; then the spectra come nearer to ``played`` by ``share`` 0..1 of the way,
-    each (B, 4 T, SPECTRAL_CHANNELS)."""
+    each (B, 4 T, SPECTRAL_CHANNELS). ``sung``: as in ``players.Played``, 0 where the score is not trusted wholly."""
 
     features: Tensor
     spectra: Tensor
     played: Tensor
     share: Tensor
+    sung: Tensor | None
 
 
 class Decoder(nn.Module):

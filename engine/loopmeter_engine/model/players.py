@@ -36,6 +36,7 @@ from loopmeter_engine.model.autoencoder import (
     SHORT_BINS,
     SHORT_COLUMNS,
     SUBFRAMES,
+    SUNG_BINS,
     compress,
 )
 from loopmeter_engine.model.ducking import Ducking
@@ -46,6 +47,7 @@ from loopmeter_engine.score import DRUMS, FAMILIES, MACROS, TONAL_LAYERS
 RATIOS = (*range(1, 33), 0.5, 1.19, 2.67, 5.43, 6.79)
 LONG_BANDS, SHORT_BANDS = 112, 28
 _EXACT_LONG, _EXACT_SHORT = 48, 6  # Bands of one bin each; those above grow with frequency.
+_SUNG_SHARE = 0.5  # Of a bin's power, which partials have at least where their phases are told.
 _LOBE = 2  # Bins on each side that a sinus reaches in the long window.
 _SINCE_S, _OVER_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), (0.03, 0.1, 0.3, 1.0)  # Time constants of what may decay.
 _WINDOW_S = LONG_FFT / SAMPLE_RATE_HZ / 2
@@ -64,11 +66,14 @@ HIT_OUT = LONG_BANDS + SHORT_COLUMNS * SHORT_BANDS + 1
 @dataclass(frozen=True)
 class Played:
     """Powers of all voices. ``long`` (B, S, 2, 1025) of mid and side, ``short`` (B, S, 4, 257) of mid; ``meeting``:
-    ``long`` with partials that meet in a bin as loud as they are together at each moment, instead of on average."""
+    ``long`` with partials that meet in a bin as loud as they are together at each moment, instead of on average;
+    ``sung`` (B, S, 2, SUNG_BINS) complex of size 1: at which phase the partials meet at a frame's middle, 0 in bins
+    where they are not most of what sounds. None in training."""
 
     long: Tensor
     short: Tensor
     meeting: Tensor
+    sung: Tensor | None = None
 
     def spectra(self) -> tuple[Tensor, Tensor]:
         """(B, S, SPECTRAL_CHANNELS) each, as the decoder gives them: steady, and meeting."""
@@ -129,7 +134,7 @@ class Players(nn.Module):
         hits = each[:, split:].reshape(-1, HIT_VOICES, HIT_FIELDS)
         style = style.reshape(batch * frames, -1)
         ducked = self.ducking(style, clock.reshape(batch * frames, -1))
-        (partials, meeting), bands, short = self._notes(notes, style, ducked)
+        (partials, meeting, waves), bands, short = self._notes(notes, style, ducked)
         bands_of_hits, short_of_hits = self._hits(hits, style)
         with torch.autocast(voices.device.type, enabled=False):  # Powers span more than half precision holds.
             around = (bands + bands_of_hits) @ self.long_bands
@@ -139,9 +144,12 @@ class Players(nn.Module):
         shape = (batch, frames * SUBFRAMES)
         steady = long.reshape(*shape, 2, LONG_BINS)
         alive = steady if alive is long else alive.reshape(*shape, 2, LONG_BINS)
-        return Played(steady, whole.reshape(*shape, SHORT_COLUMNS, SHORT_BINS), alive)
+        sung = None if waves is None else _sung(waves, alive.flatten(0, 1)).reshape(*shape, 2, SUNG_BINS)
+        return Played(steady, whole.reshape(*shape, SHORT_COLUMNS, SHORT_BINS), alive, sung)
 
-    def _notes(self, notes: Tensor, style: Tensor, ducked: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+    def _notes(
+        self, notes: Tensor, style: Tensor, ducked: Tensor
+    ) -> tuple[tuple[Tensor, Tensor, Tensor | None], Tensor, Tensor]:
         """Powers of partials (F, 2, 1025), steady and meeting, of bands (F, 2, 112) and in short windows (F, 4, 28)."""
         row, since, over, velocity = notes.unbind(-1)
         layer, pitch = (row / PITCHES).floor().long().clamp(0, len(TONAL_LAYERS) - 1), row % PITCHES
@@ -163,9 +171,10 @@ class Players(nn.Module):
 
     def _placed(
         self, partials: Tensor, aside: Tensor, pitch: Tensor, sounds: Tensor, family: Tensor, since: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Partials (F, V, ratios) of voices at pitches (F, V), in bins of mid and side: (F, 2, 1025), as powers that
-        add, and as waves that meet. In training, powers alone: they are what is learned."""
+        add, as powers of waves that meet, and these waves, complex (F, 2, SUNG_BINS). In training, powers alone: they
+        are what is learned."""
         frame, voice = sounds.nonzero(as_tuple=True)
         which = pitch[frame, voice].long()
         bins = frame[:, None, None] * 2 * LONG_BINS + self.lobe_bins[which]
@@ -181,13 +190,14 @@ class Players(nn.Module):
         side = mid * aside[frame, voice]
         steady = in_bins(mid, side, powers)
         if self.training:
-            return steady, steady
+            return steady, steady, None
         of_mid, of_side = self.interference(family[frame, voice], pitch[frame, voice], since[frame, voice])
         size_mid, size_side = mid.sqrt(), side.sqrt()
         real = in_bins(size_mid * of_mid.x, size_side * of_side.x, lobes)
         imaginary = in_bins(size_mid * of_mid.y, size_side * of_side.y, lobes)
         loose = in_bins(mid * of_mid.loose, side * of_side.loose, powers)
-        return steady, real.square() + imaginary.square() + loose
+        waves = torch.complex(real[..., :SUNG_BINS], imaginary[..., :SUNG_BINS])
+        return steady, real.square() + imaginary.square() + loose, waves
 
     def _hits(self, hits: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
         """Powers of bands (F, 2, 112), and in short windows (F, 4, 28)."""
@@ -202,6 +212,14 @@ class Players(nn.Module):
         bands, short = torch.split(power, [LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)
         both = torch.stack([bands.sum(1), (bands * aside).sum(1)], 1)
         return both, short.sum(1).reshape(-1, SHORT_COLUMNS, SHORT_BANDS)
+
+
+def _sung(waves: Tensor, power: Tensor) -> Tensor:
+    """Waves (F, 2, SUNG_BINS) as ``Played.sung`` has them; ``power`` (F, 2, 1025) is all that sounds."""
+    size = waves.abs()
+    most = size.square() > _SUNG_SHARE * power[..., :SUNG_BINS]
+    # Oscillators start as sines.
+    return torch.where(most, waves * (-1j / size.clamp(min=1e-12)), 0.0)
 
 
 def _times(since: Tensor, decays_s: tuple[float, ...]) -> Tensor:

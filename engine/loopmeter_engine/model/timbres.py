@@ -152,13 +152,15 @@ class Timbres(nn.Module):
         features, style, trust, voices = torch.split(told, parts, -1)
         style, trust, voices = (part[:, RELEASE_FRAMES:-AHEAD_FRAMES] for part in (style, trust, voices))
         clock = features[:, RELEASE_FRAMES:-AHEAD_FRAMES, -CLOCK_CHANNELS:]
-        steady, played = self.players(voices, style, clock).spectra()
+        sounds = self.players(voices, style, clock)
+        steady, played = sounds.spectra()
         said = [*self._voices(features, style, rolls), self._in_bands(steady)]
         hidden = F.gelu(self.inp(torch.cat([self.norm(h), *said], -1)))
         fine = trust.repeat_interleave(SUBFRAMES, 1)
         share = self._over_bins(torch.sigmoid(self.mix(hidden)))
         spectra = self.widen(self.narrow(hidden)) + (played - steady)  # What meets meets in the decoder's, too.
-        return Change(self.correct(hidden) * fine, spectra * fine, played, share * fine)
+        sung = None if sounds.sung is None else sounds.sung * (fine == 1)[..., None]
+        return Change(self.correct(hidden) * fine, spectra * fine, played, share * fine, sung)
 
     def _in_bands(self, spectra: Tensor) -> Tensor:
         """(B, S, SPECTRAL_CHANNELS) -> (B, S, SAID_CHANNELS), means over bands."""

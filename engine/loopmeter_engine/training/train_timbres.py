@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
+from safetensors import safe_open
 from torch import Tensor
 
 from loopmeter_engine.conditioning import AHEAD_FRAMES, CLOCK_CHANNELS, RELEASE_FRAMES, partial_rolls, told_of
-from loopmeter_engine.model.autoencoder import SUBFRAMES, Autoencoder
+from loopmeter_engine.model.autoencoder import LONG_BINS, SUBFRAMES, Autoencoder
 from loopmeter_engine.model.timbres import Timbres
 from loopmeter_engine.model.transformer import BLOCK_FRAMES, Transformer
 from loopmeter_engine.text.encoder import TextEncoder
@@ -36,13 +38,14 @@ from loopmeter_engine.training.run import (
 )
 from loopmeter_engine.training.train_autoencoder import LATENT_NOISE, MARGIN, loss_weights
 from loopmeter_engine.training.train_transformer import CONTEXT_NOISE
-from loopmeter_engine.weights_io import WEIGHTS, load_autoencoder, load_student
+from loopmeter_engine.weights_io import WEIGHTS, dequantise, load_autoencoder, load_student
 
 FRAMES = 64  # Four blocks.
 WARM_UP_FRAMES = 13  # The decoder hears nothing before a crop; its first frames are not judged. 48 are left.
 MADE_SHARE = 0.5  # Of batches whose latents the student makes.
 DROP_STYLE = 0.1  # A reference tells the timbre itself: the score then tells only who plays when.
 BANDS_SHARE = 1.0
+SHORT_TIMES = 2.0  # How much more short windows count than in the autoencoder's training: they place attacks.
 PLAYED_WEIGHT = 0.5  # What the players say by themselves should be right, too: so it is where latents are wrong.
 ALONE_SHARE = 0.35  # Of crops have one layer.
 PLAYERS_FIRST = 0.3  # Of the budget, in which the players learn alone, at twice the rate.
@@ -98,6 +101,7 @@ class Training:
         device = autoencoder.mean.device
         self.bands = BandDistance().to(device)
         self._weights = loss_weights(device)
+        self._weights[2 * LONG_BINS :] *= SHORT_TIMES
 
     def step_alone(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """The players learn from a ``short_batch``; losses to be logged."""
@@ -178,6 +182,15 @@ class Training:
         save_whole({"model": self.average.values}, path)
 
 
+def load_start(timbres: Timbres, path: Path) -> None:
+    """Exported weights, which may be from before notes were told as much as now: what is new begins at zero."""
+    with safe_open(path, "pt") as file:
+        found = dequantise({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - not a dictionary.
+    name = "players.notes.inp.weight"
+    found[name] = F.pad(found[name], (0, timbres.players.notes.inp.in_features - found[name].shape[1]))
+    timbres.load_state_dict(found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
@@ -187,6 +200,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--clips", type=int, default=100_000, help="how many clips to keep on the device")
+    parser.add_argument("--start", type=Path, help="exported timbres to take the weights from")
     parser.add_argument("--log-every", type=int, default=50)
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -198,7 +212,10 @@ def main() -> None:
     corpus = Corpus(args.corpus, device, seed=11, encoder=TextEncoder.load(device=device), clips_max=args.clips)
     while corpus.refresh() < 8:
         time.sleep(2)
-    training = Training(autoencoder, student.to(device), Timbres().to(device), args.rate)
+    timbres = Timbres()
+    if args.start is not None:
+        load_start(timbres, args.start)
+    training = Training(autoencoder, student.to(device), timbres.to(device), args.rate)
     path = args.out / "timbres.resume.pt"
     step, spent_s = load_checkpoint(path, training.parts, corpus.rng, device) if path.exists() else (0, 0.0)
     budget, log, saved = Budget(args.minutes, spent_s), Log(args.log_every), spent_s
