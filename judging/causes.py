@@ -25,14 +25,14 @@ CAUSES: dict[str, str] = {
         "and Basic Pitch then splits notes or misses them. Next: train the codec for longer."
     ),
     "scale": (
-        "A bin of the long window is 21.5 Hz wide, five semitones of a bass note. Peaks near the score's partials "
-        "are tuned to them; what lies between stays where the magnitudes are. Next: narrower bins in the lowest "
-        "octaves."
+        "Phases of partials are told; what is not a partial of a note stays where the magnitudes are. Next: look at "
+        "the loops that the run names."
     ),
     "seam": (
         "A hit on the first beat is a surprise to the predictor whether the loop closes or not: the ground truth, "
         "which has no join, misses the mark as often as its column shows. The row that allows for the ground "
-        "truth's own ratio tells about the join: where a source is repainted or continued, its own hits stay."
+        "truth's own ratio tells about the join: where a source is repainted or continued, its own hits stay, and "
+        "what is made anew hits as hard in the same place."
     ),
     "hits": ("Hits that the codec keeps and the transformer loses. Next: train the transformer for longer."),
     "low_hits": (

@@ -34,6 +34,7 @@ from loopmeter_engine.score import Score
 
 Floats = NDArray[np.float64]
 _MARGIN_FRAMES = 32  # Latent frames of the loop on both sides of it, so that the codec meets no edge.
+MARGIN_SAMPLES = _MARGIN_FRAMES * FRAME_SAMPLES
 _SEGMENT = 64  # Spectral frames whose phases are found at once: one block, as in streaming.
 
 
@@ -43,12 +44,12 @@ def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score | None) -> Fl
 
     The decoder is told the score, as it is when the engine generates; None where there is none to be told.
     """
-    latents = autoencoder.encode(_around(pcm))
+    latents = autoencoder.encode(around(pcm))
     decoder, timbres = autoencoder.decoder, autoencoder.timbres
     frames = RELEASE_FRAMES + latents.shape[1] - autoencoder.config.lookahead + AHEAD_FRAMES
     if score is None:
         nothing = partial_rolls(torch.zeros(1, frames - AHEAD_FRAMES, FRAME_CHANNELS))
-        return _sound(decoder.decode(latents, nothing), None, pcm)
+        return sound_of(decoder.decode(latents, nothing), None, pcm)
     begin_s = torch.tensor([-(_MARGIN_FRAMES + RELEASE_FRAMES) * FRAME_S], dtype=torch.float64)
     events = events_of([score])
     features, voices = frame_features(events, begin_s, frames), frame_voices(events, begin_s, frames)
@@ -57,30 +58,31 @@ def round_trip(autoencoder: Autoencoder, pcm: Floats, score: Score | None) -> Fl
     told = told_of(features, voices, global_features([score]))
     change = None if timbres is None else timbres(h, told, rolls)
     spectra = decoder.spectra(h, rolls, change)
-    begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES
+    begin = MARGIN_SAMPLES + LEAD_SAMPLES
     hits = hits_of(score, HITS_APART).within(-begin, latents.shape[1] * FRAME_SAMPLES - begin) + begin
-    return _sound(spectra, guide_of(change, len(pcm), hits), pcm)
+    return sound_of(spectra, guide_of(change, len(pcm), hits), pcm)
 
 
 @torch.inference_mode()
 def through_phases(pcm: Floats) -> Floats:
     """(channels, frames) of a loop -> the same shape: its own spectra, with phases found anew. Needs no weights."""
-    return _sound(Encoder(AutoencoderConfig()).spectra(_around(pcm)), None, pcm)
+    return sound_of(Encoder(AutoencoderConfig()).spectra(around(pcm)), None, pcm)
 
 
 def _part(guide: Guide, frames: slice) -> Guide:
     return Guide(None if guide.sung is None else guide.sung[:, frames], guide.hits)
 
 
-def _around(pcm: Floats) -> Tensor:
-    """The loop going round, (1, 2, a whole number of latent frames)."""
+def around(pcm: Floats) -> Tensor:
+    """A loop going round, ``MARGIN_SAMPLES`` more on each side, (1, 2, a whole number of latent frames)."""
     frames = pcm.shape[1]
     latent_frames = -(-frames // FRAME_SAMPLES) + 2 * _MARGIN_FRAMES
-    at = np.arange(latent_frames * FRAME_SAMPLES) - _MARGIN_FRAMES * FRAME_SAMPLES
+    at = np.arange(latent_frames * FRAME_SAMPLES) - MARGIN_SAMPLES
     return torch.from_numpy(pcm[:, at % frames]).float().expand(2, -1)[None]
 
 
-def _sound(spectra: Tensor, guide: Guide | None, like: Floats) -> Floats:
+def sound_of(spectra: Tensor, guide: Guide | None, like: Floats) -> Floats:
+    """Spectra of what ``around`` gave -> (channels, frames) as ``like``."""
     channels, frames = like.shape
     long, short = expand(spectra)
     vocoder, generator = Vocoder(), torch.Generator().manual_seed(0)
@@ -93,7 +95,7 @@ def _sound(spectra: Tensor, guide: Guide | None, like: Floats) -> Floats:
         known = None if guide is None else _part(guide, given)
         piece, state = vocoder.step(magnitudes[:, given], short[0, columns], known, state, _SEGMENT, generator)
         pieces.append(piece)
-    begin = _MARGIN_FRAMES * FRAME_SAMPLES + LEAD_SAMPLES
+    begin = MARGIN_SAMPLES + LEAD_SAMPLES
     sound = torch.cat(pieces, 1)[:, begin : begin + frames]
     assert sound.shape[1] == frames
     if channels == 2:

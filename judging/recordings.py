@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
-from benchmarks.conform_sounds import tracks
+from benchmarks.conform_sounds import Track, tracks
 from numpy.typing import NDArray
 
 from judging import codec
@@ -45,12 +46,7 @@ def main() -> None:
 def measure(weights: Path) -> list[dict[str, Any]]:
     """One entry a track: ``name``, and the log-mel distance from it of ``codec`` and ``opus``, in dB."""
     autoencoder, found = load_autoencoder(weights / "autoencoder.safetensors"), []
-    for track, path in tracks(SOUNDS).items():
-        rate_hz = soundfile.info(path).samplerate
-        wave, _ = soundfile.read(path, always_2d=True, start=_BEGIN_S * rate_hz, frames=_SECONDS * rate_hz)
-        if rate_hz != SAMPLE_RATE_HZ or len(wave) < _SECONDS * rate_hz:
-            continue
-        sound = np.ascontiguousarray(wave.T)
+    for track, sound in excerpts():
         coded, opus = codec.round_trip(autoencoder, sound, None), _through_opus(sound)
         found.append(
             {
@@ -60,6 +56,15 @@ def measure(weights: Path) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def excerpts() -> Iterator[tuple[Track, Floats]]:
+    """Ten seconds of each track that is long enough, (channels, frames)."""
+    for track, path in tracks(SOUNDS).items():
+        rate_hz = soundfile.info(path).samplerate
+        wave, _ = soundfile.read(path, always_2d=True, start=_BEGIN_S * rate_hz, frames=_SECONDS * rate_hz)
+        if rate_hz == SAMPLE_RATE_HZ and len(wave) == _SECONDS * rate_hz:
+            yield track, np.ascontiguousarray(wave.T)
 
 
 def _through_opus(sound: Floats) -> Floats:

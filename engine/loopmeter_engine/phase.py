@@ -93,7 +93,7 @@ class Vocoder(nn.Module):
 
     window: Tensor
 
-    def __init__(self, iterations: int = 12) -> None:
+    def __init__(self, iterations: int = 8) -> None:
         super().__init__()
         self.iterations = iterations
         self.attacks = AttackCleaner()

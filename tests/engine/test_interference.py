@@ -14,14 +14,14 @@ from loopmeter import Layer
 from loopmeter_engine.conditioning import PITCH_MIN, global_features
 from loopmeter_engine.model.autoencoder import LONG_FFT, SAMPLE_RATE_HZ
 from loopmeter_engine.model.interference import Interference, Waves
-from loopmeter_engine.model.players import RATIOS
+from loopmeter_engine.partials import RATIOS
 from loopmeter_engine.score import TONAL_LAYERS, Timbre
 from loopmeter_engine.training.synth.instrument import Tone
 from loopmeter_engine.training.synth.oscillators import midi_hz
 from loopmeter_engine.training.synth.render import INSTRUMENTS
 from loopmeter_engine.unison import UNISONS
 
-MEETING = Interference(RATIOS)
+MEETING = Interference()
 TIMES_S = torch.linspace(0.1, 3.9, 400)
 
 
@@ -75,7 +75,7 @@ def test_on_average_a_unison_is_as_loud_as_was_learned(layer: Layer, family: str
 
 def test_what_is_no_unison_does_not_beat() -> None:
     for factors in _factors("chords", "piano", 60):
-        assert torch.allclose(factors, torch.ones(len(TIMES_S), len(RATIOS)), atol=1e-5)
+        assert torch.allclose(factors, torch.ones(len(TIMES_S), RATIOS), atol=1e-5)
 
 
 def test_where_the_sound_itself_tells_the_timbre_nothing_beats() -> None:
@@ -87,7 +87,7 @@ def test_where_the_sound_itself_tells_the_timbre_nothing_beats() -> None:
 def _together(interval: int, lower: int, upper: int) -> Tensor:
     """How strong two partials of power 1 are in one bin, over 2 s after both notes began."""
     times_s = torch.linspace(0, 2, 200)
-    family = _family("chords", "piano").expand(len(times_s))
+    family = _family("chords", "electric_piano").expand(len(times_s))
     notes = [MEETING(family, torch.full_like(times_s, 33.0 + shift), times_s)[0] for shift in (0, interval)]
     x, y = (getattr(notes[0], part)[:, lower - 1] + getattr(notes[1], part)[:, upper - 1] for part in ("x", "y"))
     return x.square() + y.square()

@@ -4,14 +4,13 @@ The copies of a unison beat (see ``unison``), and so do notes of a chord, whose 
 that begins with its lower note is twice as loud there, a fifth swells and fades. Phases follow from time since the
 onset, where every oscillator of the training data begins alike.
 
-Reading order: ``Interference``, ``ensemble_round``.
+Reading order: ``Interference``, ``ratios_of_kinds``, ``ensemble_round``.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from loopmeter import Layer
-from loopmeter_engine.conditioning import PITCH_MIN, instrument_of
+from loopmeter_engine.conditioning import PITCH_MIN, PITCHES, instrument_of
 from loopmeter_engine.model.autoencoder import SAMPLE_RATE_HZ
+from loopmeter_engine.partials import HARMONICS, KINDS, RATIOS, VIBRATO_RISE, VIBRATOS, partial_ratios
 from loopmeter_engine.score import FAMILIES, TONAL_LAYERS
 from loopmeter_engine.unison import ENSEMBLE_BIN_HZ, ENSEMBLE_SAMPLES, GOLDEN, UNISONS, ensemble_band, ensemble_turns
 
@@ -44,6 +44,8 @@ class Waves:
 class Interference(nn.Module):
     """Where the phases of partials stand. A partial's logarithm is 0 on average, whoever its copies are. No weights."""
 
+    kinds: Tensor
+    vibratos: Tensor
     ratios: Tensor
     offsets: Tensor
     turns: Tensor
@@ -51,13 +53,11 @@ class Interference(nn.Module):
     side: Tensor
     ensemble_cents: Tensor
 
-    def __init__(self, ratios: Sequence[float]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        places = torch.tensor(ratios, dtype=torch.float32)
-        self._harmonics = [index for index, ratio in enumerate(ratios) if ratio == index + 1]
         slots = len(TONAL_LAYERS) * _FAMILIES_MAX + 1  # The last one: the family is not known.
         offsets = torch.zeros(slots, COPIES)  # Of copies from the note, as a share of its frequency.
-        turns = torch.zeros(slots, len(ratios), COPIES)
+        turns = torch.zeros(slots, RATIOS, COPIES)
         mid = torch.eye(1, COPIES).repeat(slots, 1)  # Which copies there are, and on which side they lie.
         side, ensembles = mid.clone(), torch.zeros(slots)
         for (layer, family), unison in UNISONS.items():
@@ -70,10 +70,17 @@ class Interference(nn.Module):
             sides = [0.0, *[1.0, -1.0] * COPIES] if unison.starts == "apart" else [1.0, -1.0]
             side[slot, :count] = torch.tensor(sides[:count])
             if unison.starts == "apart":
+                places = torch.from_numpy(partial_ratios(layer, family, 440.0)).float()
                 turns[slot] = places[:, None] * torch.arange(COPIES) * GOLDEN % 1.0
+        vibratos = torch.tensor([0.0, 1.0, 0.0]).repeat(slots, 1)  # Cents, rate, delay.
+        for (layer, family), vibrato in VIBRATOS.items():
+            vibratos[_slot(layer, family)] = torch.tensor([vibrato.cents, vibrato.rate_hz, vibrato.delay_s])
+        kinds = torch.zeros(slots, dtype=torch.int64)
+        for kind, instrument in enumerate(KINDS, 1):
+            kinds[_slot(*instrument)] = kind
         for name, value in (
-            ("ratios", places), ("offsets", offsets), ("turns", turns), ("mid", mid), ("side", side),
-            ("ensemble_cents", ensembles),
+            ("kinds", kinds), ("vibratos", vibratos), ("ratios", ratios_of_kinds().float()), ("offsets", offsets),
+            ("turns", turns), ("mid", mid), ("side", side), ("ensemble_cents", ensembles),
         ):  # fmt: skip
             self.register_buffer(name, value, persistent=False)
 
@@ -88,7 +95,7 @@ class Interference(nn.Module):
 
     def forward(self, family: Tensor, pitch: Tensor, since_s: Tensor) -> tuple[Waves, Waves]:
         """Of mid and of side, for voices (v,): of which family, at which of ``PITCHES``, how long after their onset."""
-        found = family.new_empty((2, 3, len(family), len(self.ratios)), dtype=torch.float32)
+        found = family.new_empty((2, 3, len(family), RATIOS), dtype=torch.float32)
         several = self.mid[family].sum(-1) > 1
         ensembles = self.ensemble_cents[family] > 0
         groups = (~several & ~ensembles, self._of_copies), (several, self._of_copies), (ensembles, self._of_ensembles)
@@ -102,8 +109,9 @@ class Interference(nn.Module):
         """(2, 3, v, ratios): ``Waves`` of mid and side."""
         most = int(self.mid[family].sum(-1).max())
         hz = _hz(pitch)
-        whole = (hz * since_s)[:, None] * self.ratios % 1
-        apart_hz = hz[:, None, None] * self.ratios[:, None] * self.offsets[family, None, :most]
+        ratios = self.ratios[self.kinds[family], pitch.long()]
+        whole = (hz * (since_s + self._vibrato(family, since_s)))[:, None] * ratios % 1
+        apart_hz = (hz[:, None] * ratios)[..., None] * self.offsets[family, None, :most]
         turns = whole[..., None] + apart_hz * since_s[:, None, None] + self.turns[family, :, :most]
         share, angle = _met(apart_hz), 2 * math.pi * turns
         x, y = share * angle.cos(), share * angle.sin()
@@ -117,12 +125,19 @@ class Interference(nn.Module):
             found.append(torch.stack([(x * there).sum(-1) * size, (y * there).sum(-1) * size, (1 - together) * gain]))
         return torch.stack(found)
 
+    def _vibrato(self, family: Tensor, since_s: Tensor) -> Tensor:
+        """(v,) seconds by which notes are ahead of steady ones. Before its onset a note is not."""
+        cents, rate_hz, delay_s = self.vibratos[family].unbind(-1)
+        swing = (2 ** (cents / 1200) - 1) / (2 * math.pi * rate_hz)
+        depth = ((since_s - delay_s) * VIBRATO_RISE).clamp(0, 1)
+        return swing * depth * (1 - torch.cos(2 * math.pi * rate_hz * since_s))
+
     def _of_ensembles(self, family: Tensor, pitch: Tensor, since_s: Tensor) -> Tensor:
         """The same, on straight lines between moments. Partials between harmonics: as of one copy."""
         found = self._of_copies(family, pitch, since_s)
         pairs = torch.stack([self.ensemble_cents[family], pitch], 1)
         kinds, which = torch.unique(pairs, dim=0, return_inverse=True)
-        rounds = [ensemble_round(cents, int(place), len(self._harmonics)) for cents, place in kinds.tolist()]
+        rounds = [ensemble_round(cents, int(place), HARMONICS) for cents, place in kinds.tolist()]
         waves, loose, centre = (torch.stack(part).to(family.device) for part in zip(*rounds, strict=True))
         share = since_s.double() / (ENSEMBLE_SAMPLES / SAMPLE_RATE_HZ) % 1
         place = share * _MOMENTS
@@ -132,8 +147,15 @@ class Interference(nn.Module):
         angle = 2 * math.pi * (centre[which] * share[:, None] % 1).float()
         turned = between * torch.polar(torch.ones_like(angle), angle)[:, None]
         of_harmonics = [turned.real, turned.imag, loose[which, None].expand(-1, 2, -1)]
-        found[..., self._harmonics] = torch.stack(of_harmonics).transpose(1, 2).transpose(0, 1)
+        found[..., :HARMONICS] = torch.stack(of_harmonics).transpose(1, 2).transpose(0, 1)
         return found
+
+
+def ratios_of_kinds() -> Tensor:
+    """(1 + kinds, PITCHES, RATIOS) float64: first of what has plain harmonics, then of each of ``partials.KINDS``."""
+    hz = _hz(torch.arange(PITCHES, dtype=torch.float64)).tolist()
+    kinds: list[tuple[Layer, str]] = [("lead", "saw"), *KINDS]
+    return torch.from_numpy(np.array([[partial_ratios(*kind, each) for each in hz] for kind in kinds]))
 
 
 @functools.lru_cache(maxsize=64)

@@ -40,26 +40,27 @@ from loopmeter_engine.model.autoencoder import (
     compress,
 )
 from loopmeter_engine.model.ducking import Ducking
-from loopmeter_engine.model.interference import Interference
+from loopmeter_engine.model.interference import Interference, ratios_of_kinds
+from loopmeter_engine.partials import RATIOS
 from loopmeter_engine.score import DRUMS, FAMILIES, MACROS, TONAL_LAYERS
 
-# Partials over the fundamental: harmonic ones, and those of bells and bars (``training/synth``).
-RATIOS = (*range(1, 33), 0.5, 1.19, 2.67, 5.43, 6.79)
 LONG_BANDS, SHORT_BANDS = 112, 28
 _EXACT_LONG, _EXACT_SHORT = 48, 6  # Bands of one bin each; those above grow with frequency.
 _SUNG_SHARE = 0.5  # Of a bin's power, which partials have at least where their phases are told.
 _LOBE = 2  # Bins on each side that a sinus reaches in the long window.
 _SINCE_S, _OVER_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), (0.03, 0.1, 0.3, 1.0)  # Time constants of what may decay.
+# How often a second a filter breathes and a pan swings, from a note's onset on: reese, warm; tremolo, rotor.
+_SWAYS_HZ = (0.35, 1.25, 5.1, 6.3)
 _WINDOW_S = LONG_FFT / SAMPLE_RATE_HZ / 2
 _LEVEL, _QUIET = 4.0, -2.0  # Outputs to logarithms of magnitudes: how steep, and where they begin.
 _AT_FIRST = -0.7  # Nearly silent.
 _FAMILIES_MAX = max(len(families) for families in FAMILIES.values())
 _PITCH_PLACES = 9
-NOTE_CHANNELS = _PITCH_PLACES + len(_SINCE_S) + len(_OVER_S) + 5
+NOTE_CHANNELS = _PITCH_PLACES + len(_SINCE_S) + len(_OVER_S) + 5 + 2 * len(_SWAYS_HZ)
 HIT_CHANNELS = len(DRUMS) + len(_SINCE_S) + 3
 KIT_CHANNELS = len(FAMILIES["drums"]) + len(MACROS)
 INSTRUMENT_CHANNELS = len(TONAL_LAYERS) * _FAMILIES_MAX + len(MACROS)
-NOTE_OUT = len(RATIOS) + LONG_BANDS + SHORT_COLUMNS * SHORT_BANDS + 1
+NOTE_OUT = RATIOS + LONG_BANDS + SHORT_COLUMNS * SHORT_BANDS + 1
 HIT_OUT = LONG_BANDS + SHORT_COLUMNS * SHORT_BANDS + 1
 
 
@@ -117,7 +118,7 @@ class Players(nn.Module):
         super().__init__()
         self.notes = Voices(NOTE_CHANNELS, INSTRUMENT_CHANNELS, width, NOTE_OUT)
         self.hits = Voices(HIT_CHANNELS, KIT_CHANNELS, width, HIT_OUT)
-        self.interference, self.ducking = Interference(RATIOS), Ducking()
+        self.interference, self.ducking = Interference(), Ducking()
         self.register_buffer("long_bands", band_shapes(LONG_BANDS, LONG_BINS, _EXACT_LONG), persistent=False)
         self.register_buffer("short_bands", band_shapes(SHORT_BANDS, SHORT_BINS, _EXACT_SHORT), persistent=False)
         lobes, bins = _lobes()
@@ -156,14 +157,13 @@ class Players(nn.Module):
         instruments = self.notes.as_played(_instruments_of_layers(style)).repeat_interleave(SLOTS, 0)
         played = instruments.gather(1, layer[..., None].expand(-1, -1, instruments.shape[-1]))
         long_ago = (since.clamp(min=0) * 10).log1p()
-        part = torch.cat(
-            [_places(pitch), _times(since, _SINCE_S), _times(over, _OVER_S), _touch(velocity), long_ago[..., None]], -1
-        )
+        times = [_times(since, _SINCE_S), _times(over, _OVER_S)]
+        part = torch.cat([_places(pitch), *times, _touch(velocity), long_ago[..., None], _sways(since)], -1)
         out = self.notes(part, played).float()
         sounds = ((velocity > 0) * ducked.gather(1, layer))[..., None]
         power = torch.exp(2 * (_LEVEL * out[..., :-1] + _QUIET).clamp(max=8)) * sounds
         aside = torch.exp(2 * (_LEVEL * out[..., -1:] + _QUIET).clamp(max=3))
-        partials, bands, short = torch.split(power, [len(RATIOS), LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)
+        partials, bands, short = torch.split(power, [RATIOS, LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)
         family = self.interference.families(style).repeat_interleave(SLOTS, 0).gather(1, layer)
         placed = self._placed(partials, aside, pitch, velocity > 0, family, since)
         both = torch.stack([bands.sum(1), (bands * aside).sum(1)], 1)
@@ -176,9 +176,10 @@ class Players(nn.Module):
         add, as powers of waves that meet, and these waves, complex (F, 2, SUNG_BINS). In training, powers alone: they
         are what is learned."""
         frame, voice = sounds.nonzero(as_tuple=True)
-        which = pitch[frame, voice].long()
+        which = self.interference.kinds[family[frame, voice]], pitch[frame, voice].long()
         bins = frame[:, None, None] * 2 * LONG_BINS + self.lobe_bins[which]
-        lobes, powers = self.lobes[which], self.lobes[which].square()
+        lobes = self.lobes[which]
+        powers = lobes.square()
 
         def in_bins(mid: Tensor, side: Tensor, lobes: Tensor) -> Tensor:
             found = torch.zeros(len(partials) * 2 * LONG_BINS, device=partials.device)
@@ -229,6 +230,12 @@ def _times(since: Tensor, decays_s: tuple[float, ...]) -> Tensor:
     return torch.cat([begun[..., None], torch.exp(-gone) * (since >= 0)[..., None]], -1)
 
 
+def _sways(since: Tensor) -> Tensor:
+    """(..., 8): where what sways stands."""
+    angle = 2 * math.pi * since[..., None] * torch.tensor(_SWAYS_HZ, device=since.device)
+    return torch.cat([angle.cos(), angle.sin()], -1)
+
+
 def _touch(velocity: Tensor) -> Tensor:
     """(..., 2)"""
     return torch.stack([velocity, (velocity + 1e-3).log()], -1)
@@ -254,10 +261,10 @@ def _instruments_of_layers(style: Tensor) -> Tensor:
 def _lobes() -> tuple[Tensor, Tensor]:
     """Each partial of each pitch as the long window shows a sinus, the main lobe of a Hann window: sizes and bins.
 
-    Both (PITCHES, ratios, 5); partials beyond the last bin have no power.
+    Both (kinds of instruments, PITCHES, RATIOS, 5); partials beyond the last bin have no power.
     """
     hz = 440.0 * 2 ** ((torch.arange(PITCHES, dtype=torch.float64) + PITCH_MIN - 69) / 12)
-    place = hz[:, None] * torch.tensor(RATIOS, dtype=torch.float64) * LONG_FFT / SAMPLE_RATE_HZ
+    place = hz[:, None] * ratios_of_kinds() * LONG_FFT / SAMPLE_RATE_HZ
     bins = place.round()[..., None] + torch.arange(-_LOBE, _LOBE + 1)
     away = bins - place[..., None]
     lobe = torch.sinc(away) + (torch.sinc(away - 1) + torch.sinc(away + 1)) / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from loopmeter_engine.partials import stiffness, stretch
 from loopmeter_engine.training.synth.envelopes import decay, frames_of, geometric, linear
 from loopmeter_engine.training.synth.instrument import Instrument, Tone
 from loopmeter_engine.training.synth.oscillators import (
@@ -77,7 +78,7 @@ def finger(tone: Tone) -> Floats:
     """A plucked bass string: pluck point, pick-up, stiff partials, the finger's tick."""
     macro = tone.timbre
     order = harmonics(tone.hz, 170)
-    hz = tone.hz * order * np.sqrt((1.0 + 5e-5 * order**2) / (1.0 + 5e-5))
+    hz = tone.hz * order * stretch(order, stiffness("finger", tone.hz))
     corner = geometric(macro.brightness, 260.0, 3200.0) * (0.5 + 0.7 * tone.velocity)
     gains = np.abs(np.sin(np.pi * order * 0.19)) / order**0.6 / (1.0 + (hz / corner) ** 2)
     decays = geometric(macro.length, 0.22, 2.6) / (1.0 + (hz / 700.0) ** 1.1)

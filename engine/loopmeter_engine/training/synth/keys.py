@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from loopmeter_engine.partials import ORGAN_PIPES, VIBRATOS, stiffness, stretch
 from loopmeter_engine.training.synth.envelopes import decay, frames_of, geometric, linear
 from loopmeter_engine.training.synth.instrument import Instrument, Tone
 from loopmeter_engine.training.synth.oscillators import (
@@ -52,8 +53,7 @@ def piano(tone: Tone) -> Floats:
     """Stiff strings in pairs, a fast and a slow decay, the hammer's felt and the knock of the case."""
     macro = tone.timbre
     order = harmonics(tone.hz, 44)
-    stiffness = 2.5e-4 * (tone.hz / 261.6) ** 1.2
-    hz = tone.hz * order * np.sqrt((1.0 + stiffness * order**2) / (1.0 + stiffness))
+    hz = tone.hz * order * stretch(order, stiffness("piano", tone.hz))
     corner = geometric(macro.brightness, 500.0, 5200.0) * (0.3 + 1.1 * tone.velocity**1.3)
     hammer = np.abs(np.sin(np.pi * order / 8.2)) + 0.04
     gains = hammer / order**0.75 / (1.0 + (hz / corner) ** 2) ** 0.9
@@ -76,7 +76,7 @@ def piano(tone: Tone) -> Floats:
 def organ(tone: Tone) -> Floats:
     """Drawbars through a rotating speaker; brightness pulls the high bars, and a percussion tap marks the attack."""
     macro = tone.timbre
-    ratios = np.array([1, 2, 3, 4, 6, 8, 10, 12, 16])  # of the 16' pipe, an octave below the key
+    ratios = np.array(ORGAN_PIPES)
     bars = np.array([0.35, 1.0, 0.3, 0.6, 0.35, 0.4, 0.2, 0.2, 0.25])
     tilt = linear(macro.brightness, 1.3, 0.05)
     amplitudes = np.zeros(max(1, min(16, int(17_000.0 / (tone.hz / 2.0)))))
@@ -86,7 +86,7 @@ def organ(tone: Tone) -> Floats:
     time = seconds(tone.frames)
     turn = np.sin(np.float32(2.0 * np.pi * 6.3) * time)
     phase = phase_ramp(tone.hz / 2.0, tone.frames)
-    wobble = vibrato(tone.hz / 2.0, tone.frames, 5.0, 6.3, 0.0)
+    wobble = vibrato(tone.hz / 2.0, tone.frames, VIBRATOS["chords", "organ"])
     sound = scan(wavetable(amplitudes), bend(phase, wobble))
     tap = np.sin(6.0 * radians(phase)) * decay(tone.frames, geometric(macro.length, 0.08, 0.4))
     sound = sound * (1.0 + 0.12 * turn) + np.float32(0.35 * tone.velocity) * tap
@@ -129,7 +129,7 @@ def guitar(tone: Tone) -> Floats:
     """A steel string plucked near the hole, in a body with three resonances."""
     macro = tone.timbre
     order = harmonics(tone.hz, 60)
-    hz = tone.hz * order * np.sqrt((1.0 + 6e-5 * order**2) / (1.0 + 6e-5))
+    hz = tone.hz * order * stretch(order, stiffness("guitar", tone.hz))
     corner = geometric(macro.brightness, 700.0, 8000.0) * (0.45 + 0.7 * tone.velocity)
     body = 0.6 + sum(
         g * np.exp(-(((hz - f) / w) ** 2)) for f, w, g in ((110, 35, 1.2), (215, 60, 1.0), (410, 110, 0.5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from loopmeter_engine.partials import BELL, MALLET, VIBRATOS
 from loopmeter_engine.training.synth.envelopes import decay, frames_of, geometric, linear
 from loopmeter_engine.training.synth.instrument import Instrument, Tone
 from loopmeter_engine.training.synth.oscillators import (
@@ -27,32 +28,30 @@ from loopmeter_engine.unison import UNISONS
 def square(tone: Tone) -> Floats:
     """A hollow square, a second one detuned at the sides, behind an opening filter."""
     order = harmonics(tone.hz)
-    return _subtractive(tone, np.where(order % 2 == 1, 1.0 / order, 0.0), UNISONS["lead", "square"].cents)
+    return _subtractive(tone, np.where(order % 2 == 1, 1.0 / order, 0.0), "square")
 
 
 def saw(tone: Tone) -> Floats:
     """Detuned saws: the trance and synthwave lead."""
-    return _subtractive(tone, 0.75 / harmonics(tone.hz), UNISONS["lead", "saw"].cents)
+    return _subtractive(tone, 0.75 / harmonics(tone.hz), "saw")
 
 
-def _subtractive(
-    tone: Tone, amplitudes: np.ndarray[tuple[int], np.dtype[np.float64]], cents: tuple[float, ...]
-) -> Floats:
+def _subtractive(tone: Tone, amplitudes: np.ndarray[tuple[int], np.dtype[np.float64]], family: str) -> Floats:
     macro = tone.timbre
     low = linear(macro.brightness, 9.2, 12.4)
     depth = 0.5 + 1.3 * tone.velocity
     source = Swept(tone.hz, amplitudes, low, low + depth, q=1.3)
     fall = decay(tone.frames, geometric(macro.length, 0.1, 1.0))
-    turns = vibrato(tone.hz, tone.frames, 9.0, 5.3, 0.3)
+    turns = vibrato(tone.hz, tone.frames, VIBRATOS["lead", family])
     position = source.position(np.float32(low) + np.float32(depth) * fall)
-    out = unison(source.tables, tone.hz, tone.frames, cents, position, turns)
+    out = unison(source.tables, tone.hz, tone.frames, UNISONS["lead", family].cents, position, turns)
     return out * (0.65 + 0.35 * fall)
 
 
 def bell(tone: Tone) -> Floats:
     """A tuned bell: hum, prime, tierce, quint, nominal and what rings above."""
     macro = tone.timbre
-    ratios = np.array([0.5, 1.0, 1.0018, 1.19, 1.5, 2.0, 2.004, 2.67, 3.01, 4.1, 5.43, 6.79, 8.21])
+    ratios = np.array(BELL)
     level = np.array([0.25, 1.0, 0.5, 0.12, 0.1, 0.55, 0.3, 0.25, 0.25, 0.2, 0.15, 0.1, 0.08])
     tilt = linear(macro.brightness, 1.6, 0.0) + 0.5 * (1.0 - tone.velocity)
     gains = level * np.maximum(ratios, 1.0) ** -tilt
@@ -64,7 +63,7 @@ def bell(tone: Tone) -> Floats:
 def mallet(tone: Tone) -> Floats:
     """A wooden bar over a tube: the fundamental and two partials that die at once, and the mallet's thud."""
     macro = tone.timbre
-    ratios = np.array([1.0, 3.98, 9.6, 16.1])
+    ratios = np.array(MALLET)
     tilt = linear(macro.brightness, 2.2, 0.55) + 0.6 * (1.0 - tone.velocity)
     gains = np.array([1.0, 1.6, 1.2, 0.7]) * ratios**-tilt
     decays = geometric(macro.length, 0.12, 1.3) * (440.0 / tone.hz) ** 0.35 * ratios**-0.9
@@ -82,7 +81,7 @@ def flute(tone: Tone) -> Floats:
     order = harmonics(tone.hz, 14)
     tilt = linear(macro.brightness, 2.6, 1.0) + 0.5 * (1.0 - tone.velocity)
     amplitudes = order**-tilt * np.where(order == 2, 0.8, 1.0)
-    turns = vibrato(tone.hz, tone.frames, 7.0, 5.0, 0.25)
+    turns = vibrato(tone.hz, tone.frames, VIBRATOS["lead", "flute"])
     sound = scan(wavetable(amplitudes), bend(phase_ramp(tone.hz, tone.frames), turns))
     time = seconds(tone.frames)
     sound *= 1.0 + 0.1 * np.sin(np.float32(2.0 * np.pi * 5.0) * time) * np.clip((time - 0.25) * 3.0, 0.0, 1.0)
@@ -95,7 +94,7 @@ def whistle(tone: Tone) -> Floats:
     order = harmonics(tone.hz, 5)
     amplitudes = np.exp(-(order - 1.0) * linear(macro.brightness, 4.2, 1.5))
     scoop = -tone.hz * 0.02 * 0.03 * (1.0 - decay(tone.frames, 0.03))
-    turns = vibrato(tone.hz, tone.frames, 14.0, 5.8, 0.2) + scoop.astype(np.float32)
+    turns = vibrato(tone.hz, tone.frames, VIBRATOS["lead", "whistle"]) + scoop.astype(np.float32)
     sound = scan(wavetable(amplitudes), bend(phase_ramp(tone.hz, tone.frames), turns))
     return _breathe(sound, tone, linear(macro.brightness, 0.02, 0.08), chiff=1.0)
 

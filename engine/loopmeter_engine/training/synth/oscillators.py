@@ -13,6 +13,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from loopmeter_engine.partials import VIBRATO_RISE, Vibrato
 from loopmeter_engine.unison import ENSEMBLE_SAMPLES, GOLDEN, ensemble_band, ensemble_turns
 
 SAMPLE_RATE_HZ = 44_100
@@ -49,12 +50,12 @@ def radians(phase: Phase) -> Floats:
     return phase.view(np.int32).astype(np.float32) * np.float32(2.0 * np.pi / _TURN)
 
 
-def vibrato(hz: float, frames: int, cents: float, rate_hz: float, delay_s: float) -> Floats:
-    """Turns to ``bend`` by: vibrato of +-``cents`` that fades in after ``delay_s``."""
+def vibrato(hz: float, frames: int, kind: Vibrato) -> Floats:
+    """Turns to ``bend`` by."""
     time = seconds(frames)
-    depth = np.clip((time - np.float32(delay_s)) * np.float32(3.0), 0.0, 1.0)
-    swing = hz * (2.0 ** (cents / 1200.0) - 1.0) / (2.0 * np.pi * rate_hz)
-    turns: Floats = np.float32(swing) * depth * (1.0 - np.cos(np.float32(2.0 * np.pi * rate_hz) * time))
+    depth = np.clip((time - np.float32(kind.delay_s)) * np.float32(VIBRATO_RISE), 0.0, 1.0)
+    swing = hz * (2.0 ** (kind.cents / 1200.0) - 1.0) / (2.0 * np.pi * kind.rate_hz)
+    turns: Floats = np.float32(swing) * depth * (1.0 - np.cos(np.float32(2.0 * np.pi * kind.rate_hz) * time))
     return turns
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from loopmeter_engine.partials import GLASS
 from loopmeter_engine.training.synth.envelopes import decay, geometric, linear
 from loopmeter_engine.training.synth.instrument import Instrument, Tone
 from loopmeter_engine.training.synth.oscillators import (
@@ -71,7 +72,7 @@ def choir(tone: Tone) -> Floats:
 def glass(tone: Tone) -> Floats:
     """Rubbed glass: few pure partials in slowly beating pairs, each ringing on its own."""
     macro = tone.timbre
-    ratios = np.array([1.0, 2.0, 3.0, 4.02, 5.96, 8.03])
+    ratios = np.array(GLASS)
     tilt = linear(macro.brightness, 1.8, 0.1)
     gains = np.array([1.0, 0.6, 0.35, 0.4, 0.3, 0.25]) * ratios**-tilt
     hz = tone.hz * ratios
