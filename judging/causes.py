@@ -21,8 +21,8 @@ CAUSES: dict[str, str] = {
         "those as right. Next: look at the loops that the run names."
     ),
     "notes": (
-        "Notes get lost on the way through the codec already, as its column shows: it blurs timbres and attacks, "
-        "and Basic Pitch then splits notes or misses them. Next: train the codec for longer."
+        "Phases of partials are told, but the lag that a swept filter gives them is not. Next: tell that, and look at "
+        "the loops that the run names."
     ),
     "scale": (
         "Phases of partials are told; what is not a partial of a note stays where the magnitudes are. Next: look at "
@@ -44,8 +44,8 @@ CAUSES: dict[str, str] = {
     ),
     "pre_echo": "What the short windows (12 ms) smear before a hit. Next: shorter windows at hits.",
     "midi": (
-        "The notes are told and their partials are there; what rings and how it decays decides whether Basic Pitch "
-        "hears one note or two, and chords blur those most. Next: train what the decoder is told for longer."
+        "The notes, their partials and the phases of these are told; what rings and how it decays decides whether "
+        "Basic Pitch hears one note or two. Next: train what the decoder is told for longer."
     ),
     "chords": (
         "Compare the codec's column: what is lost there are the partials that tell major from minor. Next: as for "
@@ -53,7 +53,7 @@ CAUSES: dict[str, str] = {
     ),
     "stems_own": (
         "Pads are the least alike: of a choir the judge hears a third in other layers that play in the same range. "
-        "Next: the level of a choir's bands, and filters that sway."
+        "Next: the level of a choir's bands."
     ),
     "instruments": (
         "Long reverb and the saturation of several notes together are no part of what the decoder is told. Next: train "

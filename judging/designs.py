@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from judging import codec
 from judging.audio import CACHE, made_loops, read
-from judging.onsets import BANDS, asked_ms, delay_of, hear
+from judging.measure import HITS_MIN
+from judging.onsets import BANDS, VELOCITY_MIN, asked_ms, delay_of, hear
 from judging.pitch import likeness, pitch_energy
 from judging.recordings import excerpts
 from judging.spectra import mel_distance_db
@@ -180,7 +181,7 @@ def judge(model: Codec) -> dict[str, float]:
                 add("likeness", likeness(pitch_energy(sound), pitch_energy(truth)))
                 continue
             for band in BANDS.values():
-                if len(asked_ms(made.loop.score, band.drums)) >= 4:
+                if len(asked_ms(made.loop.score, band.drums, VELOCITY_MIN)) >= HITS_MIN:
                     add("hits", hear(sound, made.loop.score, band, delay_of(truth, made.loop.score, band)).f1)
     for _, sound in excerpts():
         truth = sound.mean(0)

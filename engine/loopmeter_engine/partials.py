@@ -27,7 +27,7 @@ _MOVED: dict[tuple[Layer, str], dict[int, float]] = {
     ("lead", "mallet"): {3: MALLET[1], 9: MALLET[2], 15: MALLET[3]},
     ("pad", "glass"): {3: GLASS[3], 5: GLASS[4], 7: GLASS[5]},
 }
-RATIOS = HARMONICS + len(_BETWEEN)
+RATIOS = HARMONICS + len(_BETWEEN)  # Partials in all.
 KINDS: tuple[tuple[Layer, str], ...] = (*STIFF, *_MOVED)  # Instruments whose partials are not plain harmonics.
 
 

@@ -70,8 +70,7 @@ class PhaseState:
     """Per channel c: ``phase`` (c, bins) float64 at the last frame kept, ``tail`` (c, 1536) of its windows.
 
     ``long`` (c, n, bins) and ``short`` (m, 257): magnitudes not yet used, ``sung`` (c, n, SUNG_BINS, 2) the phases told
-    of them, real and imaginary part.
-    ``past`` (8, 257): the short magnitudes used last.
+    of them, real and imaginary part. ``past`` (8, 257): the short magnitudes used last.
     ``sound`` (c, n): finished by step 2, not by step 3, whose windows overlap in ``short_tail`` (c, 384). ``kept``:
     frames so far. ``dropped``: samples still to drop, from before time 0.
     """
@@ -136,19 +135,19 @@ class Vocoder(nn.Module):
         """
         if guide is None:
             guide = Guide(None, torch.zeros(0, dtype=torch.int64, device=long.device))
-        untold = long.new_zeros(*long.shape[:2], SUNG_BINS, 2)
-        sung = torch.cat([state.sung, untold if guide.sung is None else torch.view_as_real(guide.sung)], 1)
+        told = long.new_zeros(*long.shape[:2], SUNG_BINS, 2) if guide.sung is None else torch.view_as_real(guide.sung)
+        sung = torch.cat([state.sung, told], 1)
         long, short = torch.cat([state.long, long], 1), torch.cat([state.short, short])
         assert long.shape[1] >= segment + AHEAD, (long.shape, segment)
-        use, told = long[:, : segment + AHEAD], torch.view_as_complex(sung[:, : segment + AHEAD].contiguous())
+        use, known = long[:, : segment + AHEAD], torch.view_as_complex(sung[:, : segment + AHEAD].contiguous())
         guess, phase = self._guess(use, state, segment, generator)
         signs = self.get_buffer("signs")
-        kept, tail = self._consistent(use, guess * signs, told * signs[:SUNG_BINS], state.tail, segment)
+        kept, tail = self._consistent(use, guess * signs, known * signs[:SUNG_BINS], state.tail, segment)
         sound = torch.cat([state.sound, kept[:, state.dropped :]], 1)
         dropped = max(0, state.dropped - kept.shape[1])
         given = max(0, LONG_HOP * state.kept - LAG_SAMPLES)
-        known = SHORT_COLUMNS * (state.kept + segment + AHEAD) - given // SHORT_HOP  # However much was handed in.
-        clean, short_tail = self.attacks.clean(sound, short[:known], state.past, guide.hits - given, state.short_tail)
+        seen = SHORT_COLUMNS * (state.kept + segment + AHEAD) - given // SHORT_HOP  # However much was handed in.
+        clean, short_tail = self.attacks.clean(sound, short[:seen], state.past, guide.hits - given, state.short_tail)
         used, ready = clean.shape[1] // SHORT_HOP, clean.shape[1]
         past = torch.cat([state.past, short[:used]])[-PAST:]
         rest = (long[:, segment:], short[used:], past, sung[:, segment:], sound[:, ready:], short_tail)

@@ -15,7 +15,8 @@ from loopmeter_engine.model.transformer import Transformer, TransformerConfig
 from loopmeter_engine.training.corpus import Batch, Corpus, render_worker
 from loopmeter_engine.training.run import Budget, load_checkpoint, save_checkpoint
 from loopmeter_engine.training.train_autoencoder import MARGIN
-from loopmeter_engine.training.train_timbres import FRAMES, Training, short_batch
+from loopmeter_engine.training.train_timbres import FRAMES, Training, load_start, short_batch
+from loopmeter_engine.weights_io import save_weights
 
 CPU = torch.device("cpu")
 
@@ -82,3 +83,17 @@ def test_stopped_and_resumed_equals_unbroken(batch: Batch, tmp_path: Path) -> No
         assert torch.equal(value, resumed.timbres.state_dict()[name]), name
     resumed.export(tmp_path / "timbres.pt")
     training.timbres.load_state_dict(torch.load(tmp_path / "timbres.pt", weights_only=True)["model"])
+
+
+def test_a_start_from_before_sways_were_told_plays_as_it_did(tmp_path: Path) -> None:
+    """Exported weights whose notes were told less: what is new weighs nothing, all else is theirs."""
+    torch.manual_seed(1)
+    old, fresh, path = Timbres(), Timbres(), tmp_path / "timbres.safetensors"
+    layer = old.players.notes.inp
+    layer.weight = torch.nn.Parameter(layer.weight[:, :-8].clone())
+    save_weights(old, path)
+    load_start(fresh, path)
+    weight = fresh.players.notes.inp.weight
+    assert not weight[:, -8:].any()
+    assert torch.allclose(weight[:, :-8], layer.weight, atol=2e-3)
+    assert torch.allclose(fresh.correct.bias, old.correct.bias)
