@@ -35,6 +35,7 @@ HISTORY_BLOCKS_MAX = 8  # 5.9 s.
 FADE_IN_SAMPLES = 441  # 10 ms: what comes next may begin with an attack.
 FADE_OUT_SAMPLES = 2048
 _ORDER, _FITTED = 32, 4096  # Of the linear prediction that carries a sound on where it ends.
+_GROWTH_MAX = 64.0  # Of one of its oscillations from there to its own end.
 
 
 @dataclass(frozen=True)
@@ -373,8 +374,12 @@ def predicted(sound: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     gram = past.T @ past
     gram[np.diag_indices(_ORDER)] *= 1 + 1e-9
     taps = np.linalg.solve(gram + 1e-12 * np.eye(_ORDER), past.T @ fitted[_ORDER:])
+    # A sound whose last moments grow has poles outside of the unit circle. Silence may grow on, a loud sound may not.
+    growth = np.clip(1 / np.abs(fitted).max(), 1, _GROWTH_MAX)
+    poles = np.roots(np.concatenate([[1.0], -taps[::-1]]))
+    poles /= np.maximum(1, np.abs(poles) / growth ** (1 / count))
+    taps = -np.poly(poles).real[:0:-1]
     line = np.concatenate([fitted[-_ORDER:], np.zeros(count)])
-    top = np.abs(fitted).max()
-    for index in range(_ORDER, len(line)):  # A prediction may grow where the sound did; never beyond what it was.
-        line[index] = np.clip(taps @ line[index - _ORDER : index], -top, top)
+    for index in range(_ORDER, len(line)):
+        line[index] = taps @ line[index - _ORDER : index]
     return line[_ORDER:].astype(np.float32)

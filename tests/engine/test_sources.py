@@ -205,6 +205,16 @@ def test_a_sound_is_carried_on_without_a_step() -> None:
     assert np.abs(predicted(tone[:6000], 400) - tone[6000:6400]).max() < 0.05
 
 
+@pytest.mark.parametrize("peak", [0.006, 0.5])
+def test_a_sound_that_grows_is_carried_on_without_a_kink_and_no_louder_than_full_scale(peak: float) -> None:
+    time = np.arange(6000) / RATE
+    swell = np.exp((time - time[-1]) / 3e-3) * np.sin(2 * np.pi * 60 * time + 1)
+    swell = (peak * swell / np.abs(swell).max()).astype(np.float32)
+    on = np.concatenate([swell, predicted(swell, 441)]).astype(np.float64)
+    assert np.abs(on).max() < 1
+    assert np.abs(np.diff(on, 2)).max() < 5e-4 * np.abs(on).max()
+
+
 def test_what_a_stream_knows_of_its_source() -> None:
     silence = np.zeros((2, 88_200), np.float32)
     gap = Source("repaint", silence, 88_200, 40_000, 60_000)
