@@ -215,6 +215,12 @@ def test_a_sound_that_grows_is_carried_on_without_a_kink_and_no_louder_than_full
     assert np.abs(np.diff(on, 2)).max() < 5e-4 * np.abs(on).max()
 
 
+def test_a_lone_click_in_silence_is_carried_on_by_silence() -> None:
+    click = np.zeros(6000, np.float32)
+    click[5000] = 0.5
+    assert not predicted(click, 441).any()
+
+
 def test_what_a_stream_knows_of_its_source() -> None:
     silence = np.zeros((2, 88_200), np.float32)
     gap = Source("repaint", silence, 88_200, 40_000, 60_000)
