@@ -47,6 +47,7 @@ from loopmeter_engine.sources import Knowledge
 BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES
 JOIN_SAMPLES = 2048  # 46 ms: long enough for a pad, short enough to lie between two sixteenths.
 _CLIP_KNEE = 0.9
+_BLOCKS_BACK = -(-(RELEASE_FRAMES + BLOCK_FRAMES) // BLOCK_FRAMES)  # So far back reaches what one block is told.
 _PHASE_PARTS = ("phase", "tail", "long", "short", "past", "sung", "sound", "short_tail")
 
 
@@ -121,6 +122,7 @@ class Player:
         self.seed, self.start_s = seed, start_s
         self.device = transformer.inp.weight.device
         self._last: tuple[int, Tensor] | None = None  # Conditions: wanted by denoise, then by absorb.
+        self._around: tuple[int, Tensor] | None = None  # Features: wanted for conditions, then for the decoder.
         self.events: Events = events_of([score], self.device)
         self._hits = hits_of(score, HITS_APART)
         begin = knowledge.begin if knowledge is not None else 0.0
@@ -149,8 +151,24 @@ class Player:
         return memory
 
     def features(self, first: int, frames: int) -> Tensor:
-        """Score features (1, frames, FRAME_CHANNELS) of the stream's latent frames from ``first`` on."""
-        return frame_features(self.events, self._begin(first), frames)
+        """Score features (1, frames, FRAME_CHANNELS) of the stream's latent frames from ``first`` on.
+
+        Cut from those around the block in which they end, which do not depend on what was asked before.
+        """
+        number = -(-(first + frames) // BLOCK_FRAMES) - 1
+        offset = first - (number - _BLOCKS_BACK) * BLOCK_FRAMES
+        if offset < 0:
+            return frame_features(self.events, self._begin(first), frames)
+        return self._features_around(number)[:, offset : offset + frames]
+
+    def _features_around(self, number: int) -> Tensor:
+        """Of block ``number``, ``_BLOCKS_BACK`` before it, and what the conditioner looks ahead."""
+        around = self._around  # Streams of one request share a player.
+        if around is None or around[0] != number:
+            frames = (_BLOCKS_BACK + 1) * BLOCK_FRAMES + self.transformer.config.ahead
+            begin = self._begin((number - _BLOCKS_BACK) * BLOCK_FRAMES)
+            around = self._around = (number, frame_features(self.events, begin, frames))
+        return around[1]
 
     def told(self, first: int, frames: int) -> Tensor:
         """What the decoder is told of the stream's latent frames from ``first`` on, (1, frames, TOLD_CHANNELS)."""
@@ -201,14 +219,14 @@ class Player:
 
     def _conditions(self, number: int) -> Tensor:
         # Not an lru_cache: it would hold the method, and so this player and its tensors, until a sweep for garbage.
-        last = self._last  # Streams of one request share a player.
+        last = self._last
         if last is None or last[0] != number:
             last = self._last = (number, self._make_conditions(number))
         return last[1]
 
     def _make_conditions(self, number: int) -> Tensor:
         ahead = self.transformer.config.ahead
-        features = self.features(number * BLOCK_FRAMES - ahead, BLOCK_FRAMES + 2 * ahead)
+        features = self._features_around(number)[:, _BLOCKS_BACK * BLOCK_FRAMES - ahead :]
         context = None
         if self.knowledge is not None:
             features = self._without_score(features, number * BLOCK_FRAMES - ahead)

@@ -309,10 +309,11 @@ def frame_voices(events: Events, start_s: Tensor, frames: int) -> Tensor:
     onsets = events.onsets[..., [0, 1, 2, 2]]
     ago, what, sounds = since(onsets, torch.zeros_like(onsets[..., 0]))
     for drum in range(len(DRUMS)):
-        hits = _least(
-            torch.where(sounds & (what[:, None, :, 0] == first + drum), ago, _NEVER_S), HIT_VOICES // len(DRUMS)
-        )
-        velocity = _at(what[:, None, :, 3].expand_as(ago), hits) * (hits[0] < _NEVER_S)
+        struck = what[..., 0] == first + drum
+        some = struck.any(0)
+        its_ago = torch.where(sounds[..., some] & struck[:, None, some], ago[..., some], _NEVER_S)
+        hits = _least(its_ago, HIT_VOICES // len(DRUMS))
+        velocity = _at(what[:, None, some, 3].expand_as(its_ago), hits) * (hits[0] < _NEVER_S)
         found.append(torch.stack([hits[0].clamp(max=RING_S), velocity], -1).flatten(2))
     return torch.cat(found, -1).float().reshape(len(start), frames, -1)
 

@@ -72,7 +72,7 @@ _CAPABILITIES = frozenset(
 STREAMS_AT_ONCE = 8
 CORES_MAX = 4  # The interpreter's lock leaves no more to further ones; larger common passes do.
 _VERSION = "1"
-_NUMERICS = 13  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
+_NUMERICS = 14  # Raised whenever the same weights come to sound otherwise, be it by a last bit.
 _PREPARED_MAX = 16
 _Network = TypeVar("_Network", Autoencoder, Transformer)
 

@@ -96,6 +96,7 @@ class Vocoder(nn.Module):
         super().__init__()
         self.iterations = iterations
         self.attacks = AttackCleaner()
+        self._weights: dict[int, Tensor] = {}  # Of as many lengths as there are segments: a first one, and the others.
         self.register_buffer("window", torch.hann_window(LONG_FFT), persistent=False)
         self.register_buffer("signs", 1.0 - 2.0 * (torch.arange(LONG_BINS) % 2), persistent=False)
 
@@ -158,11 +159,11 @@ class Vocoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Unit phasors (c, n, bins) at the middle of each window, and the running phase after ``segment``."""
         channels, count, _ = long.shape
-        left, right = F.pad(long, (1, 0))[..., :-1], F.pad(long, (0, 1))[..., 1:]
-        peak = (long > left) & (long >= right)
-        peak[..., 0] = peak[..., -1] = False
+        peak = torch.zeros_like(long, dtype=torch.bool)
+        peak[..., 1:-1] = (long[..., 1:-1] > long[..., :-2]) & (long[..., 1:-1] >= long[..., 2:])
         # Parabola through the log of the three bins of a peak (Smith, Spectral Audio Signal Processing).
-        a, b, c = (value.clamp(min=1e-7).log() for value in (left, long, right))
+        b = long.clamp(min=1e-7).log()
+        a, c = F.pad(b, (1, 0))[..., :-1], F.pad(b, (0, 1))[..., 1:]
         offset = (0.5 * (a - c) / (a - 2 * b + c).clamp(max=-1e-6)).clamp(-0.5, 0.5)
         bins = torch.arange(LONG_BINS, device=long.device)
         owner = _nearest_peak(peak, long)
@@ -187,8 +188,7 @@ class Vocoder(nn.Module):
         """
         count = long.shape[1]
         samples = LONG_HOP * (count - 1) + LONG_FFT
-        weight = overlap_add((self.window * self.window).expand(1, count, LONG_FFT), LONG_HOP)
-        weight = torch.cat([torch.full((1, _TAIL), COLA, device=long.device), weight[:, _TAIL:]], 1).clamp(min=0.05)
+        weight = self._weight(count)
         sung, is_sung = long[..., :SUNG_BINS] * told, told != 0
         spectrum = _with(sung, is_sung, long * guess)
         before: Tensor | None = None
@@ -200,12 +200,21 @@ class Vocoder(nn.Module):
             sound[:, :_TAIL] += tail
             columns = sound.div_(weight)[:, :samples].unfold(1, LONG_FFT, LONG_HOP)
             found = torch.fft.rfft(columns * self.window)
-            faster = found if before is None else found - _MOMENTUM / (1 + _MOMENTUM) * before
+            faster = found if before is None else found.sub(before, alpha=_MOMENTUM / (1 + _MOMENTUM))
             spectrum, before = _with(sung, is_sung, _with_magnitude(long, faster)), found
         ready = LONG_HOP * segment
         after = overlap_add(frames[:, :segment], LONG_HOP)
         after = torch.cat([after[:, :_TAIL] + tail, after[:, _TAIL:]], 1)
         return after[:, :ready] / COLA, after[:, ready : ready + _TAIL]
+
+    def _weight(self, count: int) -> Tensor:
+        """(1, samples): what the windows of ``count`` frames and those before add up to."""
+        weight = self._weights.get(count)
+        if weight is None:
+            weight = overlap_add((self.window * self.window).expand(1, count, LONG_FFT), LONG_HOP).clamp(min=0.05)
+            weight[:, :_TAIL] = COLA
+            self._weights[count] = weight
+        return weight
 
 
 def _with(sung: Tensor, is_sung: Tensor, spectrum: Tensor) -> Tensor:

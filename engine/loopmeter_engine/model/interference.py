@@ -135,9 +135,10 @@ class Interference(nn.Module):
     def _of_ensembles(self, family: Tensor, pitch: Tensor, since_s: Tensor) -> Tensor:
         """The same, on straight lines between moments. Partials between harmonics: as of one copy."""
         found = self._of_copies(family, pitch, since_s)
-        pairs = torch.stack([self.ensemble_cents[family], pitch], 1)
-        kinds, which = torch.unique(pairs, dim=0, return_inverse=True)
-        rounds = [ensemble_round(cents, int(place), HARMONICS) for cents, place in kinds.tolist()]
+        kinds, which = torch.unique(family * PITCHES + pitch.long(), return_inverse=True)
+        spreads = self.ensemble_cents[kinds // PITCHES].tolist()
+        places = (kinds % PITCHES).tolist()
+        rounds = [ensemble_round(cents, place, HARMONICS) for cents, place in zip(spreads, places, strict=True)]
         waves, loose, centre = (torch.stack(part).to(family.device) for part in zip(*rounds, strict=True))
         share = since_s.double() / (ENSEMBLE_SAMPLES / SAMPLE_RATE_HZ) % 1
         place = share * _MOMENTS

@@ -154,8 +154,9 @@ class Players(nn.Module):
         """Powers of partials (F, 2, 1025), steady and meeting, of bands (F, 2, 112) and in short windows (F, 4, 28)."""
         row, since, over, velocity = notes.unbind(-1)
         layer, pitch = (row / PITCHES).floor().long().clamp(0, len(TONAL_LAYERS) - 1), row % PITCHES
-        instruments = self.notes.as_played(_instruments_of_layers(style)).repeat_interleave(SLOTS, 0)
-        played = instruments.gather(1, layer[..., None].expand(-1, -1, instruments.shape[-1]))
+        instruments = self.notes.as_played(_instruments_of_layers(style)).flatten(0, 1)
+        frame = torch.arange(len(notes), device=notes.device) // SLOTS
+        played = instruments[frame[:, None] * len(TONAL_LAYERS) + layer]
         long_ago = (since.clamp(min=0) * 10).log1p()
         times = [_times(since, _SINCE_S), _times(over, _OVER_S)]
         part = torch.cat([_places(pitch), *times, _touch(velocity), long_ago[..., None], _sways(since)], -1)
@@ -176,15 +177,16 @@ class Players(nn.Module):
         add, as powers of waves that meet, and these waves, complex (F, 2, SUNG_BINS). In training, powers alone: they
         are what is learned."""
         frame, voice = sounds.nonzero(as_tuple=True)
-        which = self.interference.kinds[family[frame, voice]], pitch[frame, voice].long()
-        bins = frame[:, None, None] * 2 * LONG_BINS + self.lobe_bins[which]
+        family, pitch = family[frame, voice], pitch[frame, voice]
+        which = self.interference.kinds[family], pitch.long()
+        bins = (self.lobe_bins[which] + (frame * 2 * LONG_BINS)[:, None, None]).flatten()
         lobes = self.lobes[which]
         powers = lobes.square()
 
         def in_bins(mid: Tensor, side: Tensor, lobes: Tensor) -> Tensor:
             found = torch.zeros(len(partials) * 2 * LONG_BINS, device=partials.device)
             for value, first in ((mid, 0), (side, LONG_BINS)):
-                found.index_add_(0, (bins + first).flatten(), (value[..., None] * lobes).flatten())
+                found[first:].index_add_(0, bins, (value[:, None] * lobes).flatten())
             return found.reshape(len(partials), 2, LONG_BINS)
 
         mid = partials[frame, voice]
@@ -192,7 +194,7 @@ class Players(nn.Module):
         steady = in_bins(mid, side, powers)
         if self.training:
             return steady, steady, None
-        of_mid, of_side = self.interference(family[frame, voice], pitch[frame, voice], since[frame, voice])
+        of_mid, of_side = self.interference(family, pitch, since[frame, voice])
         size_mid, size_side = mid.sqrt(), side.sqrt()
         real = in_bins(size_mid * of_mid.x, size_side * of_side.x, lobes)
         imaginary = in_bins(size_mid * of_mid.y, size_side * of_side.y, lobes)
@@ -261,12 +263,12 @@ def _instruments_of_layers(style: Tensor) -> Tensor:
 def _lobes() -> tuple[Tensor, Tensor]:
     """Each partial of each pitch as the long window shows a sinus, the main lobe of a Hann window: sizes and bins.
 
-    Both (kinds of instruments, PITCHES, RATIOS, 5); partials beyond the last bin have no power.
+    Both (kinds of instruments, PITCHES, 5, RATIOS); partials beyond the last bin have no power.
     """
     hz = 440.0 * 2 ** ((torch.arange(PITCHES, dtype=torch.float64) + PITCH_MIN - 69) / 12)
-    place = hz[:, None] * ratios_of_kinds() * LONG_FFT / SAMPLE_RATE_HZ
-    bins = place.round()[..., None] + torch.arange(-_LOBE, _LOBE + 1)
-    away = bins - place[..., None]
+    place = (hz[:, None] * ratios_of_kinds() * LONG_FFT / SAMPLE_RATE_HZ)[..., None, :]
+    bins = place.round() + torch.arange(-_LOBE, _LOBE + 1)[:, None]
+    away = bins - place
     lobe = torch.sinc(away) + (torch.sinc(away - 1) + torch.sinc(away + 1)) / 2
     inside = (bins >= 0) & (bins < LONG_BINS)
     return (lobe * inside).float(), bins.clamp(0, LONG_BINS - 1).long()

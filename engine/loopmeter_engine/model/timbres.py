@@ -165,16 +165,12 @@ class Timbres(nn.Module):
     def _in_bands(self, spectra: Tensor) -> Tensor:
         """(B, S, SPECTRAL_CHANNELS) -> (B, S, SAID_CHANNELS), means over bands."""
         long, short = torch.split(spectra, [2 * LONG_BINS, SHORT_COLUMNS * SHORT_BINS], -1)
-        low = long.reshape(*long.shape[:-1], 2, LONG_BINS) @ self.mean_long
-        high = short.reshape(*short.shape[:-1], SHORT_COLUMNS, SHORT_BINS) @ self.mean_short
-        return torch.cat([low.flatten(-2), high.flatten(-2)], -1)
+        return torch.cat([_each(long, self.mean_long), _each(short, self.mean_short)], -1)
 
     def _over_bins(self, bands: Tensor) -> Tensor:
         """(B, S, SAID_CHANNELS) -> (B, S, SPECTRAL_CHANNELS), lines from band to band."""
         long, short = torch.split(bands, [2 * SAID_LONG, SHORT_COLUMNS * SAID_SHORT], -1)
-        low = long.reshape(*long.shape[:-1], 2, SAID_LONG) @ self.said_long.to(bands.dtype)
-        high = short.reshape(*short.shape[:-1], SHORT_COLUMNS, SAID_SHORT) @ self.said_short.to(bands.dtype)
-        return torch.cat([low.flatten(-2), high.flatten(-2)], -1)
+        return torch.cat([_each(long, self.said_long), _each(short, self.said_short)], -1)
 
     def _voices(self, features: Tensor, style: Tensor, rolls: Tensor) -> list[Tensor]:
         """What each layer's network says, (B, 4 T, voice)."""
@@ -182,7 +178,7 @@ class Timbres(nn.Module):
         fine = features[..., 2 * NOTE_ROWS : 2 * NOTE_ROWS + SLOTS * ONSET_ROWS].reshape(batch, -1, ONSET_ROWS)
         # (B, 4 T, rows, reach): onsets from a second before each spectral frame to a latent frame after it.
         around = fine.unfold(1, ONSET_REACH, 1)
-        near, remembered = around[..., ONSET_REACH - _TAPS :], around @ self.traces.to(around.dtype)
+        near, remembered = around[..., ONSET_REACH - _TAPS :], _each(around, self.traces)
         said = []
         for layer in LAYERS:
             rows = _rows_of(layer)
@@ -197,6 +193,15 @@ class Timbres(nn.Module):
                 parts.append(effects.repeat_interleave(SUBFRAMES, 1))
             said.append(self.voices[layer](torch.cat(parts, -1), torch.cat(instrument_of(style, layer), -1)))
         return said
+
+
+def _each(x: Tensor, matrix: Tensor) -> Tensor:
+    """(..., count * n) times (n, m), for each of the count: (..., count * m).
+
+    As one product: of a part of a tensor ``matmul`` makes many small ones.
+    """
+    found = x.reshape(-1, matrix.shape[0]) @ matrix.to(x.dtype)
+    return found.reshape(*x.shape[:-1], -1)
 
 
 def _traces() -> Tensor:
