@@ -310,7 +310,7 @@ def frame_voices(events: Events, start_s: Tensor, frames: int) -> Tensor:
     ago, what, sounds = since(onsets, torch.zeros_like(onsets[..., 0]))
     for drum in range(len(DRUMS)):
         struck = what[..., 0] == first + drum
-        some = struck.any(0)
+        some = struck.any(0).nonzero()[:, 0]
         its_ago = torch.where(sounds[..., some] & struck[:, None, some], ago[..., some], _NEVER_S)
         hits = _least(its_ago, HIT_VOICES // len(DRUMS))
         velocity = _at(what[:, None, some, 3].expand_as(its_ago), hits) * (hits[0] < _NEVER_S)

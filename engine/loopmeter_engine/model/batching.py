@@ -241,7 +241,7 @@ def run_together(transformer: Transformer, passes: list[_Pass], *, absorb: bool)
 
 
 def _table(transformer: Transformer, one: _Pass) -> tuple[Tensor, Tensor]:
-    """The rotary table of a stream's own position, (rows, 1, 16, 1, 1, E / 2)."""
+    """The rotary table of a stream's own position, (rows, 1, 16, 1, 1, E)."""
     config = transformer.config
     tables = _rotary(config.width // config.heads, one.memory.position, one.x.device)
     cos, sin = (part.expand(len(one.x), 1, *part.shape) for part in tables)

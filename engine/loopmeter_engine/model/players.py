@@ -101,8 +101,8 @@ class Voices(nn.Module):
 
     def forward(self, part: Tensor, played: Tensor) -> Tensor:
         scale, shift, scale_2, shift_2 = played.chunk(4, -1)
-        h = F.gelu(self.inp(part) * (1 + scale) + shift)
-        out: Tensor = self.last(F.gelu(self.middle(h) * (1 + scale_2) + shift_2))
+        h = F.gelu(torch.addcmul(shift, self.inp(part), 1 + scale))
+        out: Tensor = self.last(F.gelu(torch.addcmul(shift_2, self.middle(h), 1 + scale_2)))
         return out
 
 
@@ -161,9 +161,10 @@ class Players(nn.Module):
         times = [_times(since, _SINCE_S), _times(over, _OVER_S)]
         part = torch.cat([_places(pitch), *times, _touch(velocity), long_ago[..., None], _sways(since)], -1)
         out = self.notes(part, played).float()
-        sounds = ((velocity > 0) * ducked.gather(1, layer))[..., None]
-        power = torch.exp(2 * (_LEVEL * out[..., :-1] + _QUIET).clamp(max=8)) * sounds
-        aside = torch.exp(2 * (_LEVEL * out[..., -1:] + _QUIET).clamp(max=3))
+        power, aside = (
+            _powers(out[..., :-1], 8.0, (velocity > 0) * ducked.gather(1, layer)),
+            _powers(out[..., -1:], 3.0),
+        )
         partials, bands, short = torch.split(power, [RATIOS, LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)
         family = self.interference.families(style).repeat_interleave(SLOTS, 0).gather(1, layer)
         placed = self._placed(partials, aside, pitch, velocity > 0, family, since)
@@ -210,8 +211,7 @@ class Players(nn.Module):
         _, *drums = instrument_of(style, "drums")
         kit = self.hits.as_played(torch.cat(drums, -1)).repeat_interleave(SLOTS, 0)[:, None]
         out = self.hits(part, kit).float()
-        power = torch.exp(2 * (_LEVEL * out[..., :-1] + _QUIET).clamp(max=8)) * (velocity > 0).float()[..., None]
-        aside = torch.exp(2 * (_LEVEL * out[..., -1:] + _QUIET).clamp(max=3))
+        power, aside = _powers(out[..., :-1], 8.0, (velocity > 0).float()), _powers(out[..., -1:], 3.0)
         bands, short = torch.split(power, [LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)
         both = torch.stack([bands.sum(1), (bands * aside).sum(1)], 1)
         return both, short.sum(1).reshape(-1, SHORT_COLUMNS, SHORT_BANDS)
@@ -223,6 +223,13 @@ def _sung(waves: Tensor, power: Tensor) -> Tensor:
     most = size.square() > _SUNG_SHARE * power[..., :SUNG_BINS]
     # Oscillators start as sines.
     return torch.where(most, waves * (-1j / size.clamp(min=1e-12)), 0.0)
+
+
+def _powers(out: Tensor, loudest: float, share: Tensor | None = None) -> Tensor:
+    """Outputs (..., n) as powers, of a logarithm up to ``loudest``, times ``share`` (...)."""
+    logarithm = out.clamp(max=(loudest - _QUIET) / _LEVEL).mul_(2 * _LEVEL)
+    quiet = 2 * _QUIET if share is None else 2 * _QUIET + share.log()[..., None]
+    return logarithm.add_(quiet).exp_()
 
 
 def _times(since: Tensor, decays_s: tuple[float, ...]) -> Tensor:

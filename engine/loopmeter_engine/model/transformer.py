@@ -55,17 +55,17 @@ class Memory:
 
 
 def rotary(frames: int, width: int, offset: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin tables (frames, 1, 1, width / 2), for queries and keys of all heads at once."""
+    """cos and sin tables (frames, 1, 1, width), for queries and keys of all heads at once."""
     rates = 10_000.0 ** (-torch.arange(width // 2, device=device, dtype=torch.float64) / (width // 2))
     angles = (torch.arange(frames, device=device) + offset)[:, None].double() * rates
-    return angles.cos().float()[:, None, None], angles.sin().float()[:, None, None]
+    cos, sin = angles.cos().float(), angles.sin().float()
+    return torch.cat([cos, cos], -1)[:, None, None], torch.cat([-sin, sin], -1)[:, None, None]
 
 
 def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    """(..., T, 2, H, E) turned by position."""
+    """(..., T, 2, H, E) turned by position: channel e together with e + E / 2."""
     cos, sin = table
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
 class Layer(nn.Module):
@@ -91,7 +91,7 @@ class Layer(nn.Module):
 
     def project(self, x: Tensor, mod: tuple[Tensor, ...], table: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """(B, N, T, width) -> feature-mapped q, k; v; and q, k turned by position; each (B, N, T, H, E)."""
-        h = _scaled(self.norm_1(x), 1 + mod[1], mod[0])
+        h = _scaled(self.norm_1(x), mod[1], mod[0])
         parts = self.qkv(h).unflatten(-1, (3, self.heads, -1))
         mapped = F.elu(parts[..., :2, :, :]) + 1
         turned = rotate(mapped, table)
@@ -100,13 +100,13 @@ class Layer(nn.Module):
     @staticmethod
     def write(k: Tensor, k_turned: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """A block's sums: keys times values (B, N, H, E, E) and keys (B, N, H, E)."""
-        return torch.einsum("bnthd,bnthe->bnhde", k_turned, v), k.sum(2)
+        return k_turned.permute(0, 1, 3, 4, 2) @ v.transpose(2, 3), k.sum(2)
 
     @staticmethod
     def read(q: Tensor, q_turned: Tensor, keys_values: Tensor, keys: Tensor) -> Tensor:
         """Eq. 7 of Katharopoulos et al.: numerator over normaliser, (B, N, T, H E)."""
-        top = torch.einsum("bnthd,bnhde->bnthe", q_turned, keys_values)
-        # Not by einsum, whose matrix-vector product rounds otherwise when more streams come along.
+        top = (q_turned.transpose(2, 3) @ keys_values).transpose(2, 3)
+        # Not by a matrix-vector product, which rounds otherwise when more streams come along.
         bottom = (q * keys[:, :, None]).sum(-1).clamp(min=1e-3)
         return (top / bottom[..., None]).flatten(-2)
 
@@ -115,7 +115,7 @@ class Layer(nn.Module):
 
     def hidden(self, x: Tensor, mod: tuple[Tensor, ...]) -> Tensor:
         """The input of the feed-forward part's convolution, (B, N, T, 2 hidden)."""
-        h: Tensor = self.up(_scaled(self.norm_2(x), 1 + mod[4], mod[3]))
+        h: Tensor = self.up(_scaled(self.norm_2(x), mod[4], mod[3]))
         return h
 
     def feed(self, x: Tensor, h: Tensor, tail: Tensor, mod: tuple[Tensor, ...]) -> Tensor:
@@ -227,11 +227,13 @@ class Transformer(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def modulations(self, known: Tensor, time: Tensor) -> list[tuple[Tensor, ...]]:
-        """Per layer six (B, N, 1, width) shifts, scales and gates, for times (B, N). Time 1 is clean."""
+        """Per layer six (B, N, 1, width): shift, scale and gate, twice, for times (B, N). Time 1 is clean."""
         rates = torch.exp(-math.log(1e4) * torch.arange(64, device=time.device) / 64)
         angles = time[..., None] * 1000 * rates
         c = F.silu(known[:, None] + self.time(torch.cat([angles.sin(), angles.cos()], -1)))
-        return [layer.modulation(c)[:, :, None].chunk(6, -1) for layer in self._layers()]
+        found = [layer.modulation(c)[:, :, None].chunk(6, -1) for layer in self._layers()]
+        return [(shift, 1 + scale, gate, shift_2, 1 + scale_2, gate_2)
+                for shift, scale, gate, shift_2, scale_2, gate_2 in found]  # fmt: skip
 
     def _layers(self) -> list[Layer]:
         return [layer for layer in self.layers if isinstance(layer, Layer)]
