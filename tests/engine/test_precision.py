@@ -44,3 +44,12 @@ def test_only_large_layers_are_halved() -> None:
     halve(model)
     assert [type(layer) for layer in model.values()] == [HalfLinear, nn.Linear, nn.Linear]
     assert model["large"](torch.ones(1, 300)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("rows", [1, 16, 64])
+def test_weights_in_the_order_of_the_library_give_the_product_of_plain_ones(rows: int) -> None:
+    torch.manual_seed(rows)
+    linear = nn.Linear(320, 960)
+    x = torch.randn(rows, 320)
+    plain = nn.functional.linear(x.bfloat16(), linear.weight.bfloat16(), linear.bias.bfloat16()).float()
+    torch.testing.assert_close(HalfLinear(linear)(x), plain, rtol=2**-7, atol=2**-7)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import register_flop_formula
 
+_HAS_ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")  # Not where torch was built without it.
 _SIZE_MIN = 50_000
 _MANY_ROWS = "players"  # Small layers, but each of thousands of voices goes through them.
 _KEPT = ("modulation", "style", "text", "time")
@@ -31,8 +32,7 @@ class HalfLinear(nn.Module):
         super().__init__()
         self.format = torch.bfloat16 if to_half else torch.float32
         weight = linear.weight.detach().bfloat16()
-        has_onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        self.ordered = has_onednn and weight.device.type == "cpu"
+        self.ordered = _HAS_ONEDNN and weight.device.type == "cpu" and working_format(weight.device) == weight.dtype
         self.register_buffer("weight", torch.ops.mkldnn._reorder_linear_weight(weight) if self.ordered else weight)
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().bfloat16())
 
@@ -43,9 +43,13 @@ class HalfLinear(nn.Module):
         return F.linear(x.bfloat16(), self.weight, self.bias).to(self.format)
 
 
-@register_flop_formula(torch.ops.mkldnn._linear_pointwise)
 def _flops(x: torch.Size, weight: torch.Size, *_: object, **__: object) -> int:
+    """Of ``_linear_pointwise``, which torch's counter does not know."""
     return 2 * x.numel() * weight[0]
+
+
+if _HAS_ONEDNN:
+    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_flops)
 
 
 def working_format(device: torch.device) -> torch.dtype:
