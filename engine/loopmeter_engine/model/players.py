@@ -161,10 +161,8 @@ class Players(nn.Module):
         times = [_times(since, _SINCE_S), _times(over, _OVER_S)]
         part = torch.cat([_places(pitch), *times, _touch(velocity), long_ago[..., None], _sways(since)], -1)
         out = self.notes(part, played).float()
-        power, aside = (
-            _powers(out[..., :-1], 8.0, (velocity > 0) * ducked.gather(1, layer)),
-            _powers(out[..., -1:], 3.0),
-        )
+        sounds = (velocity > 0) * ducked.gather(1, layer)
+        power, aside = _powers(out[..., :-1], 8.0, sounds), _powers(out[..., -1:], 3.0)
         partials, bands, short = torch.split(power, [RATIOS, LONG_BANDS, SHORT_COLUMNS * SHORT_BANDS], -1)
         family = self.interference.families(style).repeat_interleave(SLOTS, 0).gather(1, layer)
         placed = self._placed(partials, aside, pitch, velocity > 0, family, since)
@@ -226,7 +224,7 @@ def _sung(waves: Tensor, power: Tensor) -> Tensor:
 
 
 def _powers(out: Tensor, loudest: float, share: Tensor | None = None) -> Tensor:
-    """Outputs (..., n) as powers, of a logarithm up to ``loudest``, times ``share`` (...)."""
+    """Outputs (..., n) as powers, whose logarithm is at most twice ``loudest``, times ``share`` (...)."""
     logarithm = out.clamp(max=(loudest - _QUIET) / _LEVEL).mul_(2 * _LEVEL)
     quiet = 2 * _QUIET if share is None else 2 * _QUIET + share.log()[..., None]
     return logarithm.add_(quiet).exp_()

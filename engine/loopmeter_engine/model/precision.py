@@ -22,7 +22,7 @@ class HalfLinear(nn.Module):
     """``nn.Linear`` with bfloat16 weights, for input of any format. Gives float32, or bfloat16 with ``to_half``.
 
     On a processor oneDNN gets the weights once in the order in which it reads them. Otherwise it brings them into that
-    order in every call, which for the 16 rows of a block takes as long as the product; the result is the same.
+    order in every call, which for the 16 rows of a block takes as long as the product.
     """
 
     weight: Tensor
